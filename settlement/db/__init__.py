@@ -1,0 +1,1 @@
+"""How the services speak with Postgres: connections that say what may be done, SQL in files."""
