@@ -10,7 +10,7 @@ can do in the database just what that role may.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NewType, TypeVar
@@ -101,21 +101,24 @@ async def open_pool(
 
 
 @asynccontextmanager
-async def reading(pool: Pool) -> AsyncIterator[ReadConn]:
+async def reading(pool: Pool) -> AsyncGenerator[ReadConn]:
     """A connection for reading."""
     async with pool.acquire() as connection:
         yield ReadConn(connection)
 
 
 @asynccontextmanager
-async def transaction(pool: Pool) -> AsyncIterator[Tx]:
+async def transaction(pool: Pool) -> AsyncGenerator[Tx]:
     """The one maker of a `Tx`: commits at the end, rolls back when anything is raised."""
     async with pool.acquire() as connection, connection.transaction(isolation="read_committed"):
         yield Tx(ReadConn(connection))
 
 
 async def retried(
-    step: Callable[[], Coroutine[Any, Any, T]], *, attempts: int = 5, first_pause_seconds: float = 0.05
+    step: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    attempts: int = 5,
+    first_pause_seconds: float = 0.05,
 ) -> T:
     """Run an idempotent step again when the database was away or chose it as a deadlock's victim.
 
@@ -134,7 +137,7 @@ async def retried(
 
 
 @asynccontextmanager
-async def only_one(pool: Pool, name: str) -> AsyncIterator[Callable[[], bool]]:
+async def only_one(pool: Pool, name: str) -> AsyncGenerator[Callable[[], bool]]:
     """Hold the advisory lock `name` on a connection of its own.
 
     Yields a function that says whether the lock is still held (it goes with its connection).

@@ -1,0 +1,172 @@
+"""What one can ask of the books, and what they answer. Pure.
+
+Four verbs move money: `Post` moves it at once, `Hold` sets some aside, `Capture` (or `Charge`, its
+compact form for a paid request) spends what was set aside, `Void` gives it back. The caller names
+each operation; the same name with the same content again is `REPLAYED`, with other content
+`CONFLICT`. Everything a caller can cause is an answer (`Outcome`), never an exception, so that one
+bad operation does not take down the batch it travels in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import NewType
+from uuid import UUID
+
+from settlement.money import TREASURY_SPLIT_BPS, MicroUsdc, Slot
+
+AccountName = NewType("AccountName", str)
+
+
+class TransactionKind(StrEnum):
+    """What happened, in the words of the business."""
+
+    DEPOSIT_CREDITED = "deposit_credited"
+    DEPOSIT_SUSPENDED = "deposit_suspended"
+    MOVEMENT_QUARANTINED = "movement_quarantined"
+    BOND_RECEIVED = "bond_received"  # a bond-coded deposit, still in the till
+    BOND_POSTED = "bond_posted"
+    BOND_FUNDED = "bond_funded"
+    BOND_RELEASED = "bond_released"
+    WITHDRAWAL_PAID = "withdrawal_paid"
+    OUTFLOW_UNEXPLAINED = "outflow_unexplained"
+    ADJUSTMENT = "adjustment"
+
+
+class HoldPurpose(StrEnum):
+    """Why money is set aside: for one request, or for a payout that has been asked for."""
+
+    REQUEST = "request"
+    PAYOUT = "payout"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """An amount from one account to another; balanced by its very shape."""
+
+    debit: AccountName
+    credit: AccountName
+    amount_microusdc: MicroUsdc
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """Move money at once: all transfers of one business event, or none."""
+
+    transaction_id: UUID
+    kind: TransactionKind
+    transfers: tuple[Transfer, ...]
+    event_at: datetime
+    effective_on: date
+    actor: str
+    slot: Slot | None = None
+    external_ref: str | None = None  # unique in the books: a movement key, an invoice number
+    reason: str | None = None
+    meta: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """Set money of an account aside until it is captured or voided."""
+
+    hold_id: UUID
+    account: AccountName
+    amount_microusdc: MicroUsdc
+    purpose: HoldPurpose
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capture:
+    """Spend a hold by a post that debits its account; what the post does not use is given back."""
+
+    hold_id: UUID
+    post: Post
+
+
+@dataclass(frozen=True, kw_only=True)
+class Charge:
+    """Settle one paid request against its hold: user pays gross, operator and treasury share it.
+
+    `request_id` is the id of the request's hold. A gross of 0 settles as a row of zeros.
+    """
+
+    request_id: UUID
+    user: AccountName
+    operator: AccountName
+    gross_microusdc: MicroUsdc
+    split_bps: int = TREASURY_SPLIT_BPS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Void:
+    """Give back what a hold set aside."""
+
+    hold_id: UUID
+    reason: str
+
+
+Operation = Post | Hold | Capture | Charge | Void
+
+
+class Code(StrEnum):
+    """How an operation ended."""
+
+    APPLIED = "applied"
+    REPLAYED = "replayed"  # the same operation had been applied before: success
+    CONFLICT = "conflict"  # the name was used for something else
+    INSUFFICIENT = "insufficient"  # a floored account would fall below zero, holds included
+    ACCOUNT_UNKNOWN = "account_unknown"
+    ACCOUNT_CLOSED = "account_closed"
+    HOLD_UNKNOWN = "hold_unknown"
+    HOLD_CLOSED = "hold_closed"  # captured or voided before, by another operation
+    HOLD_EXCEEDED = "hold_exceeded"  # the capture is larger than what was set aside
+    OVERFLOW = "overflow"  # a turnover would pass 2^63 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The answer to one operation, in the order asked.
+
+    `available_microusdc` is what the paying account has left after it (credits − debits − holds),
+    for `Hold`, `Charge`, `Capture` and `Void`; None for `Post` and for failures.
+    """
+
+    code: Code
+    available_microusdc: int | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the operation's effect is in the books, now or from before."""
+        return self.code in (Code.APPLIED, Code.REPLAYED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """A posting process: its id, the epoch that fences older lives of it, its treasury child."""
+
+    writer_id: int
+    name: str
+    epoch: int
+    treasury: AccountName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balance:
+    """Turnovers and holds of an account, in microunits."""
+
+    account: AccountName
+    debits_microusdc: int
+    credits_microusdc: int
+    held_microusdc: int
+    version: int
+
+    @property
+    def net_microusdc(self) -> int:
+        """Credits − debits: what a liability account owes; negative for an asset that holds."""
+        return self.credits_microusdc - self.debits_microusdc
+
+    @property
+    def available_microusdc(self) -> int:
+        """What may still be spent: credits − debits − holds."""
+        return self.net_microusdc - self.held_microusdc
