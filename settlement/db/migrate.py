@@ -93,13 +93,13 @@ async def migrate(dsn: str, packages: tuple[str, ...]) -> list[str]:
         await connection.close()
 
 
-async def _require_version(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+async def _require_version(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     version = int(await connection.fetchval("show server_version_num"))
     if version < _LOWEST_SERVER_VERSION:
         raise ServerTooOld(server_version_num=version)
 
 
-async def _apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migration) -> bool:
+async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> bool:
     known = await connection.fetchval(
         "select sha256 from settlement.migration where package = $1 and number = $2",
         migration.package,
