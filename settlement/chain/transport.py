@@ -1,0 +1,248 @@
+"""JSON-RPC over HTTP to one of several nodes: nothing is believed that is not checked.
+
+One call asks one node. What goes wrong on the way (no connection, a timeout, HTTP 429 or 5xx, HTML,
+half a body, the answer to another question, error codes that mean "this node cannot say now") is
+`RpcUnavailable`: the node is left alone for a moment and a *read* is asked again of the next one,
+with jittered pauses, up to the call's own limits and to a retry budget that all calls share, so
+that an outage is not answered with a storm. An error that a healthy node gives is `RpcRefused` and
+is never repeated; nor is anything that sends.
+"""
+
+import asyncio
+import itertools
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from settlement.chain import answers
+from settlement.chain.answers import AnswerMalformed
+from settlement.errors import Refused, Unavailable
+
+T = TypeVar("T")
+
+LARGEST_ANSWER_BYTES: Final = 64 * 1024 * 1024
+_NOT_REPEATED: Final = frozenset({"sendTransaction", "requestAirdrop"})
+# Error codes by which a node says: not me, not now. Everything else it answers is an answer.
+_NOT_NOW: Final = frozenset(
+    {
+        429,  # too many requests, in the body of an HTTP 200
+        -32429,
+        -32603,  # internal error
+        -32004,  # block not available
+        -32005,  # node is behind
+        -32014,  # block status not yet available
+        -32016,  # has not reached the minimum context slot
+    }
+)
+
+
+class RpcUnavailable(Unavailable):
+    """No node gave a usable answer."""
+
+
+class RpcRefused(Refused):
+    """The node refused the request."""
+
+    def __init__(self, *, method: str, error_code: int, text: str, data: object = None) -> None:
+        super().__init__(method=method, error_code=error_code, text=text)
+        self.error_code = error_code
+        self.text = text
+        self.data = data
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """How long and how often a read is asked again."""
+
+    attempts: int = 6
+    first_pause_seconds: float = 0.1
+    longest_pause_seconds: float = 5.0
+    total_seconds: float = 30.0
+    # Shared by all calls: each call earns a tenth of a retry, each retry costs one.
+    budget: float = 30.0
+    earned_per_call: float = 0.1
+
+
+@dataclass(kw_only=True)
+class _Node:
+    """One URL and until when (event-loop time) it is left alone."""
+
+    url: str
+    rests_until_seconds: float = 0.0
+
+    @property
+    def shown(self) -> str:
+        # Paths and queries of provider URLs carry keys: only the host is ever shown.
+        return urlsplit(self.url).hostname or "?"
+
+
+class _Fault(Exception):
+    """One failed attempt: a reason for people, and how long the node asked to be left alone."""
+
+    def __init__(self, problem: str, *, rest_seconds: float = 0.0) -> None:
+        super().__init__(problem)
+        self.rest_seconds = rest_seconds
+
+
+class JsonRpc:
+    """Asks the first healthy node of `urls`, in their order."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        session: aiohttp.ClientSession,
+        *,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        assert urls, "at least one RPC URL"
+        self._nodes = [_Node(url=url) for url in urls]
+        self._session = session
+        self._retry = retry or RetryPolicy()
+        self._budget = self._retry.budget
+        self._ids = itertools.count(1)
+
+    @property
+    def sources(self) -> int:
+        """How many nodes there are: with one, every result is single-source."""
+        return len(self._nodes)
+
+    async def call(
+        self, method: str, params: Sequence[object] = (), *, timeout_seconds: float = 10.0
+    ) -> object:
+        """The raw `result` of one method; reads are repeated, see above.
+
+        Raises `RpcUnavailable` or `RpcRefused`.
+        """
+        return await self.ask(method, params, lambda result: result, timeout_seconds)
+
+    def prefer_another(self) -> None:
+        """Ask the leading node less willingly from now on: it did not have what it should have."""
+        self._nodes.append(self._nodes.pop(0))
+
+    async def ask(
+        self,
+        method: str,
+        params: Sequence[object],
+        read: Callable[[object], T],
+        timeout_seconds: float = 10.0,
+    ) -> T:
+        """Like `call`, with the result read by `read`: what it finds malformed counts as a fault.
+
+        Raises `RpcUnavailable` or `RpcRefused`.
+        """
+        loop = asyncio.get_running_loop()
+        deadline_seconds = loop.time() + self._retry.total_seconds
+        self._budget = min(self._retry.budget, self._budget + self._retry.earned_per_call)
+        for attempt in itertools.count(1):
+            node = self._pick(loop.time())
+            try:
+                return read(await self._once(node, method, params, timeout_seconds))
+            except (_Fault, AnswerMalformed) as fault:
+                asked = fault.rest_seconds if isinstance(fault, _Fault) else 0.0
+                pause_seconds = self._leave_alone(node, attempt, asked)
+                late = loop.time() + pause_seconds > deadline_seconds
+                if late or not self._may_repeat(method, attempt):
+                    raise RpcUnavailable(
+                        method=method, node=node.shown, problem=str(fault), attempts=attempt
+                    ) from fault
+                await asyncio.sleep(pause_seconds)
+        raise AssertionError("the loop returns or raises")
+
+    def _pick(self, now_seconds: float) -> _Node:
+        rested = (node for node in self._nodes if node.rests_until_seconds <= now_seconds)
+        return next(rested, min(self._nodes, key=lambda node: node.rests_until_seconds))
+
+    def _may_repeat(self, method: str, attempt: int) -> bool:
+        if method in _NOT_REPEATED or attempt >= self._retry.attempts or self._budget < 1:
+            return False
+        self._budget -= 1
+        return True
+
+    def _leave_alone(self, node: _Node, attempt: int, asked_seconds: float) -> float:
+        """Mark the node as resting; say how long to wait before the next one may be asked."""
+        now_seconds = asyncio.get_running_loop().time()
+        ceiling = min(
+            self._retry.longest_pause_seconds,
+            self._retry.first_pause_seconds * 2 ** (attempt - 1),
+        )
+        rest_seconds = max(asked_seconds, random.uniform(ceiling / 2, ceiling))
+        node.rests_until_seconds = now_seconds + rest_seconds
+        return max(0.0, self._pick(now_seconds).rests_until_seconds - now_seconds)
+
+    async def _once(
+        self, node: _Node, method: str, params: Sequence[object], timeout_seconds: float
+    ) -> object:
+        request_id = next(self._ids)
+        body = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": list(params)}
+        timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        try:
+            async with self._session.post(
+                node.url, json=body, timeout=timeout, allow_redirects=False
+            ) as response:
+                if response.status == 429:
+                    rest_seconds = _retry_after_seconds(response.headers.get("Retry-After"))
+                    raise _Fault("HTTP 429", rest_seconds=rest_seconds)
+                raw = await _read_limited(response)
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # Not the error's own text: it may carry the URL, and with it a key.
+            raise _Fault(type(error).__name__) from error
+        return _result(method, request_id, status, raw)
+
+
+def _retry_after_seconds(header: str | None) -> float:
+    """Seconds as the header gives them; a date or nonsense counts as one second."""
+    if header is not None and header.strip().isascii() and header.strip().isdigit():
+        return float(min(int(header.strip()[:6]), 60))
+    return 1.0
+
+
+async def _read_limited(response: aiohttp.ClientResponse) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_chunked(1 << 16):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > LARGEST_ANSWER_BYTES:
+            raise _Fault("the answer is too large")
+    return b"".join(chunks)
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _result(method: str, request_id: int, status: int, raw: bytes) -> object:
+    """The result inside one HTTP answer. Some nodes answer JSON-RPC errors with HTTP 4xx or 5xx."""
+    try:
+        decoded: object = json.loads(raw, parse_constant=_no_constant)
+        answer = answers.fields(decoded, "answer")
+    except (ValueError, RecursionError, AnswerMalformed):
+        raise _Fault(f"HTTP {status}, not a JSON-RPC answer") from None
+    error = answer.get("error")
+    named = answer.get("id")
+    # An error about a request that was not even read has no id.
+    about_this = isinstance(named, int) and named is not True and named == request_id
+    if not about_this and (error is None or named is not None):
+        raise _Fault("the answer belongs to another request")
+    if error is not None:
+        _raise_error(method, error)
+    if status != 200:
+        raise _Fault(f"HTTP {status}")
+    if "result" not in answer:
+        raise _Fault("neither a result nor an error")
+    return answer["result"]
+
+
+def _raise_error(method: str, value: object) -> NoReturn:
+    error = answers.fields(value, "error")
+    code = error.get("code")
+    if not isinstance(code, int) or code in _NOT_NOW:
+        raise _Fault(f"error {code}: {str(error.get('message'))[:200]}")
+    message = str(error.get("message", ""))[:500]
+    raise RpcRefused(method=method, error_code=code, text=message, data=error.get("data"))
