@@ -1,0 +1,1 @@
+"""Counts tokens of the text users sent and received."""
