@@ -1,0 +1,5 @@
+"""`python -m cli` is `pod`."""
+
+from cli.main import main
+
+main()

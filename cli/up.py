@@ -1,0 +1,158 @@
+"""`pod up`: start everything, in this terminal or in the background.
+
+In the background the very same command runs in a session of its own with its output in
+`log/supervisor.log`; this process shows that log until `run.json` says the system is healthy.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cli.options import (
+    DEFAULT_DIRECTORY,
+    DEFAULT_LOCALNET,
+    AsJson,
+    Directory,
+    LocalnetFile,
+    give_up,
+    summary,
+    workspace_at,
+)
+from cli.supervisor.child import CannotStart, rotate
+from cli.supervisor.screen import Screen, screen_for
+from cli.supervisor.system import Configuration, run_system
+from cli.workspace import Running, Workspace
+from localnet.settings import SettingsError, load_settings
+from settlement.settings import SettingInvalid, SettingsReader
+
+_COORDINATOR = "127.0.0.1:8402"
+_WAIT_SECONDS = 240.0
+_POLL_SECONDS = 0.05
+
+
+def up(
+    directory: Directory = DEFAULT_DIRECTORY,
+    localnet: LocalnetFile = DEFAULT_LOCALNET,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when everything is healthy.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start everything and show one status line per role; Ctrl-C stops it.
+
+    Where a system already runs, say where it listens and exit 0.
+    """
+    workspace = workspace_at(directory)
+    if workspace.owner() is not None:
+        _tell(_wait_until_healthy(workspace, None), as_json)
+    elif detach:
+        running = _start_in_background(workspace, localnet)
+        _tell(running, as_json)
+    else:
+        _run_here(workspace, localnet, as_json)
+
+
+def _run_here(workspace: Workspace, localnet: Path, as_json: bool) -> None:
+    console = Console(stderr=True)
+    workspace.prepare()
+    lock = workspace.own()
+    if lock is None:
+        _tell(_wait_until_healthy(workspace, None), as_json)
+        return
+    workspace.withdraw()  # a killed supervisor may have left one behind
+    screen = screen_for(console)
+
+    def healthy(running: Running) -> None:
+        _tell_screen(running, screen, as_json)
+
+    try:
+        configuration = _configuration(workspace, localnet)
+        asyncio.run(run_system(configuration, screen, os.getpid(), healthy))
+    except (CannotStart, SettingsError, SettingInvalid) as error:
+        screen.close()
+        give_up(str(error))
+    finally:
+        screen.close()
+        lock.close()
+
+
+def _tell_screen(running: Running, screen: Screen, as_json: bool) -> None:
+    if as_json:
+        print(running.as_json(), end="", flush=True)
+    screen.say(summary(running))
+    screen.say("healthy; Ctrl-C stops it")
+
+
+def _configuration(workspace: Workspace, localnet: Path) -> Configuration:
+    reader = SettingsReader.from_process()
+    return Configuration(
+        workspace=workspace,
+        localnet_file=localnet,
+        localnet=load_settings(localnet),
+        listen=reader.address("POD_COORDINATOR_LISTEN", _COORDINATOR),
+        database_url=reader.optional("DATABASE_URL"),
+    )
+
+
+def _start_in_background(workspace: Workspace, localnet: Path) -> Running:
+    workspace.prepare()
+    log = workspace.logs / "supervisor.log"
+    rotate(log)
+    command = [sys.executable, "-P", "-m", "cli", "up"]
+    command += ["--directory", str(workspace.directory), "--localnet", str(localnet.absolute())]
+    with log.open("ab") as output:
+        begin = output.tell()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    with log.open(errors="replace") as shown:
+        shown.seek(begin)
+        running = _wait_until_healthy(workspace, process, lambda: _copy(shown.read()))
+        _copy(shown.read())
+    return running
+
+
+def _copy(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def _wait_until_healthy(
+    workspace: Workspace,
+    process: "subprocess.Popen[bytes] | None",
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Running:
+    """What `run.json` says once it is there. Ends this command when it will never be."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while (running := workspace.running()) is None:
+        meanwhile()
+        if process is not None and process.poll() is not None:
+            meanwhile()
+            give_up(f"the supervisor ended with code {process.returncode}")
+        if process is None and workspace.owner() is None:
+            give_up("the system that was starting here has ended: see its log/supervisor.log")
+        if time.monotonic() > deadline:
+            give_up(f"not healthy after {_WAIT_SECONDS:.0f} s: see {workspace.logs}")
+        time.sleep(_POLL_SECONDS)
+    return running
+
+
+def _tell(running: Running, as_json: bool) -> None:
+    if as_json:
+        print(running.as_json(), end="", flush=True)
+        return
+    for name, role in running.roles.items():
+        print(f"{name:<12} pid {role.pid}  {role.url or ''}")
+    print(summary(running))
