@@ -1,0 +1,84 @@
+"""`python -m localnet`: serve the embedded chain until SIGTERM or SIGINT."""
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from localnet.embedded import PortTaken, RunningChain, cluster_server
+from localnet.journal import JournalDamaged, write_atomically
+from localnet.recovery import DirectoryLocked
+from localnet.settings import Settings, SettingsError, load_settings
+
+_REFUSALS = (SettingsError, PortTaken, DirectoryLocked, JournalDamaged)
+
+
+def main() -> int:
+    """Run; 0 after a clean stop, 1 with one line on stderr when it cannot start or go on."""
+    arguments = _parser().parse_args()
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    try:
+        asyncio.run(_serve(_settings(arguments), arguments.data, arguments.keys))
+    except _REFUSALS as error:
+        sys.stderr.write(f"localnet: {error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"localnet: stopped, because writing failed: {error}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m localnet", description="An embedded Solana behind a node's RPC."
+    )
+    parser.add_argument("--config", type=Path, default=Path("localnet.toml"), help="settings file")
+    parser.add_argument(
+        "--data", type=Path, default=Path(".pod/localnet"), help="directory of the chain"
+    )
+    parser.add_argument(
+        "--keys", type=Path, default=Path(".pod/keys"), help="directory of the wallets' key files"
+    )
+    parser.add_argument(
+        "--rpc-port", type=int, help="overrides embedded.rpc_port; websockets are on the next port"
+    )
+    parser.add_argument("--slot-time-ms", type=int, help="overrides embedded.slot_time_ms")
+    return parser
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    settings = load_settings(arguments.config)
+    given = {"rpc_port": arguments.rpc_port, "slot_time_ms": arguments.slot_time_ms}
+    changes = {key: value for key, value in given.items() if value is not None}
+    if not 0 <= changes.get("rpc_port", 0) <= 65_534 or changes.get("slot_time_ms", 5) < 5:
+        raise SettingsError("--rpc-port is 0 to 65534, --slot-time-ms at least 5")
+    return dataclasses.replace(settings, embedded=dataclasses.replace(settings.embedded, **changes))
+
+
+async def _serve(settings: Settings, data: Path, keys: Path) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, stop.set)
+    async with cluster_server(settings, data=data, keys=keys) as chain:
+        _write_address(data / "address.json", chain)
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopped, chain.failure}, return_when=asyncio.FIRST_COMPLETED)
+        (data / "address.json").unlink(missing_ok=True)
+        if chain.failure.done():
+            stopped.cancel()
+            chain.failure.result()
+
+
+def _write_address(path: Path, chain: RunningChain) -> None:
+    address = {"rpc_url": chain.rpc_url, "ws_url": chain.ws_url, "pid": os.getpid()}
+    write_atomically(path, json.dumps(address).encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

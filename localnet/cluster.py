@@ -1,0 +1,329 @@
+"""One chain with one node: slots that pass, transactions that land, banks to read from.
+
+The newest slot is the open bank: transactions execute there at once, in the order they come. A
+block closes when its slot is over. "processed" reads the open bank; "confirmed" and "finalized"
+read banks a fixed number of slots, at least two, behind it. A slot ends when everything executed in
+the slots before it is on the disk, so what anybody saw confirmed is there after a crash.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+from solders.account import Account
+from solders.clock import Clock
+from solders.pubkey import Pubkey
+from solders.transaction import VersionedTransaction
+
+from localnet.engine import Engine, Outcome, loaded_addresses, lookup_tables
+from localnet.history import Entry, History
+from localnet.meta import status_meta, token_balances
+from localnet.records import Anchor, Landed, Write, pack, store, unpack_record
+from localnet.recovery import ChainState, Directory, encode_snapshot, write_snapshot
+from localnet.settings import EmbeddedSettings
+from localnet.timeline import SLOTS_PER_EPOCH, Blockhashes, Timeline
+
+Commitment = Literal["processed", "confirmed", "finalized"]
+_SLOT_HASHES = 512
+_DRIFT_MS = 1_000
+
+
+@dataclass(kw_only=True)
+class Counters:
+    """What happened since the start, for the metrics."""
+
+    landed: int = 0
+    failed: int = 0
+    dropped: int = 0
+    snapshots: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bank:
+    """A point to read at: its slot, and the newest block whose hash it knows."""
+
+    slot: int
+    newest_block: int
+
+
+@dataclass(kw_only=True)
+class Tip:
+    """The newest slot of each commitment, and the newest complete block."""
+
+    complete: int
+    confirmed: int
+    finalized: int
+
+
+SlotListener = Callable[[Tip, Tip], None]
+
+
+@dataclass
+class _Clockwork:
+    """When the sysvars were set last, so that they are set once per slot and only if needed."""
+
+    slot: int = -1
+
+
+class Cluster:
+    """The running chain. Everything but `send`, `end_slot` and `close` is immediate."""
+
+    def __init__(self, state: ChainState, directory: Directory, settings: EmbeddedSettings) -> None:
+        """Continue the chain in the slot after its last one."""
+        self._state = state
+        self._directory = directory
+        self._settings = settings
+        self._sysvars = _Clockwork()
+        self._snapshotting: asyncio.Task[None] | None = None
+        self.counters = Counters()
+        self.listeners: list[SlotListener] = []
+        last = state.slot
+        self.slot = state.timeline.next(last)
+        self.blockhashes = Blockhashes(state.timeline, last)
+        self._re_anchor(self._wall_ms() + self._offset_ms)
+        directory.mark_slot(self.slot)
+        state.accounts.finalize(self.tip.finalized)
+
+    # Reading
+
+    @property
+    def engine(self) -> Engine:
+        """The executor."""
+        return self._state.engine
+
+    @property
+    def timeline(self) -> Timeline:
+        """Slots, times and hashes."""
+        return self._state.timeline
+
+    @property
+    def history(self) -> History:
+        """All transactions."""
+        return self._state.history
+
+    @property
+    def tip(self) -> Tip:
+        """Where each commitment is now."""
+        return Tip(
+            complete=self.timeline.parent(self.slot),
+            confirmed=self._behind(self._settings.confirmed_lag_slots),
+            finalized=self._behind(self._settings.finalized_lag_slots),
+        )
+
+    def _behind(self, slots: int) -> int:
+        return self.timeline.at_or_before(self.slot - slots)
+
+    def bank(self, commitment: Commitment) -> Bank:
+        """The bank that a reader at this commitment sees."""
+        if commitment == "processed":
+            return Bank(slot=self.slot, newest_block=self.timeline.parent(self.slot))
+        tip = self.tip
+        slot = tip.confirmed if commitment == "confirmed" else tip.finalized
+        return Bank(slot=slot, newest_block=slot)
+
+    def account(self, address: Pubkey, slot: int) -> Account | None:
+        """An account in the bank of a slot that is not below the finalized one."""
+        return self._state.accounts.at(address, slot)
+
+    def accounts_of(self, owner: Pubkey, slot: int) -> list[tuple[Pubkey, Account]]:
+        """All accounts of a program in the bank of a slot."""
+        return list(self._state.accounts.owned_by(owner, slot))
+
+    def is_changed(self, address: Pubkey, after: int, up_to: int) -> bool:
+        """Whether an account was written in the slots (after, up_to], none of them finalized."""
+        return self._state.accounts.changed_between(address, after, up_to)
+
+    def landed(self, entry: Entry) -> Landed:
+        """The record of a transaction."""
+        record = unpack_record(self._state.journal.read(entry.journal_offset))
+        assert isinstance(record, Landed)
+        return record
+
+    # Transactions
+
+    def precheck(self, transaction: VersionedTransaction, bank: Bank) -> str | None:
+        """Why a bank refuses to execute: an old or unknown blockhash, or a duplicate."""
+        blockhash = bytes(transaction.message.recent_blockhash)
+        if not self.blockhashes.is_valid(blockhash, bank.newest_block):
+            return "BlockhashNotFound"
+        entry = self.history.get(transaction.signatures[0])
+        return "AlreadyProcessed" if entry is not None and entry.slot <= bank.slot else None
+
+    def simulate(
+        self, transaction: VersionedTransaction, slot: int, *, verify_signatures: bool
+    ) -> tuple[Outcome, dict[Pubkey, Account]]:
+        """Execute in the bank of a slot and keep nothing."""
+        keys = self._keys(transaction, slot)[0]
+        accounts = self._state.accounts
+        overlay = {key: accounts.at(key, slot) for key in keys if accounts.newer_than(key, slot)}
+        self._set_sysvars(slot)
+        return self.engine.simulate(transaction, overlay, verify_signatures=verify_signatures)
+
+    def execute(self, transaction: VersionedTransaction, wire: bytes) -> Entry | None:
+        """Execute in the open bank and journal it; None when no block would contain it.
+
+        It is durable when `sync` returns: answer nobody before.
+        """
+        if self.precheck(transaction, self.bank("processed")) is not None:
+            self.counters.dropped += 1
+            return None
+        self._set_sysvars(self.slot)
+        engine = self.engine
+        keys, loaded = self._keys(transaction, self.slot)
+        before = [engine.account(key) for key in keys]
+        tokens_before = token_balances(before, engine.account)
+        outcome = engine.execute(transaction)
+        if not outcome.has_executed:
+            self.counters.dropped += 1
+            return None
+        after = [engine.account(key) for key in keys]
+        tokens = (tokens_before, token_balances(after, engine.account))
+        meta = status_meta(outcome, before, after, loaded, tokens)
+        changed = {
+            key: now for key, then, now in zip(keys, before, after, strict=True) if then != now
+        }
+        self.counters.landed += 1
+        self.counters.failed += int(outcome.err is not None)
+        return self._record(transaction, wire, keys, meta, outcome.err, changed)
+
+    def _record(
+        self,
+        transaction: VersionedTransaction,
+        wire: bytes,
+        keys: list[Pubkey],
+        meta: dict[str, object],
+        err: object,
+        changed: dict[Pubkey, Account | None],
+    ) -> Entry:
+        writes: list[Write] = [(bytes(key), store(account)) for key, account in changed.items()]
+        landed = Landed(
+            slot=self.slot,
+            transaction=wire,
+            account_keys=[bytes(key) for key in keys],
+            err=msgspec.json.encode(err),
+            meta=msgspec.json.encode(meta),
+            writes=writes,
+        )
+        offset = self._state.journal.append(pack(landed))
+        for key, account in changed.items():
+            self._state.accounts.put(self.slot, key, account)
+        self._state.records_since_snapshot += 1
+        return self.history.add(landed, transaction, offset)
+
+    def _keys(
+        self, transaction: VersionedTransaction, slot: int
+    ) -> tuple[list[Pubkey], tuple[list[Pubkey], list[Pubkey]]]:
+        tables = {key: self.account(key, slot) for key in lookup_tables(transaction)}
+        writable, readonly = loaded_addresses(transaction, tables)
+        return [*transaction.message.account_keys, *writable, *readonly], (writable, readonly)
+
+    def account_keys(self, transaction: VersionedTransaction, slot: int) -> list[Pubkey]:
+        """All account keys, those from lookup tables last."""
+        return self._keys(transaction, slot)[0]
+
+    async def sync(self) -> None:
+        """Return when everything executed so far is on the disk."""
+        await self._state.journal.sync()
+
+    # Time
+
+    def clock(self, slot: int) -> Clock:
+        """The Clock sysvar in the bank of a slot."""
+        epoch = slot // SLOTS_PER_EPOCH
+        return Clock(
+            slot,
+            self.timeline.time_seconds(epoch * SLOTS_PER_EPOCH),
+            epoch,
+            epoch + 1,
+            self.timeline.time_seconds(slot),
+        )
+
+    def _set_sysvars(self, slot: int) -> None:
+        if self._sysvars.slot != slot:
+            known = self.blockhashes.slot_hashes(_SLOT_HASHES)
+            self.engine.set_time(self.clock(slot), [one for one in known if one[0] < slot])
+            self._sysvars.slot = slot
+
+    async def end_slot(self) -> None:
+        """Close the open block once all before it are durable, and open the next."""
+        await self.sync()
+        wall = self._wall_ms() + self._offset_ms
+        self._advance()
+        if wall - self.timeline.time_ms(self.slot) > _DRIFT_MS:
+            self._re_anchor(wall)
+        self._snapshot_if_due()
+
+    def _advance(self) -> None:
+        before = self.tip
+        self.blockhashes.register(self.slot)
+        self.slot = self.timeline.next(self.slot)
+        self._directory.mark_slot(self.slot)
+        after = self.tip
+        for listener in self.listeners:
+            listener(before, after)
+        self._state.accounts.finalize(after.finalized)
+
+    async def advance_clock(self, seconds: int) -> None:
+        """Move chain time forward; when this returns, the finalized bank is past the jump."""
+        await self.sync()
+        target = self.timeline.time_ms(self.slot) + seconds * 1000
+        self._advance()
+        self._anchor(target, self._offset_ms + seconds * 1000)
+        await self.sync()
+        for _ in range(self._settings.finalized_lag_slots + 1):
+            self._advance()
+        # The slots that were passed over took no time on the wall.
+        self._re_anchor(self.timeline.time_ms(self.slot))
+        await self.sync()
+
+    @property
+    def _offset_ms(self) -> int:
+        return self.timeline.last_anchor.offset_ms
+
+    @staticmethod
+    def _wall_ms() -> int:
+        return time.time_ns() // 1_000_000
+
+    def _re_anchor(self, time_ms: int) -> None:
+        """Count from the open slot on; chain time never goes back."""
+        floor = self.timeline.time_ms(self.slot - 1)
+        time_ms = max(time_ms, floor)
+        self._anchor(time_ms, max(self._offset_ms, time_ms - self._wall_ms()))
+
+    def _anchor(self, time_ms: int, offset_ms: int) -> None:
+        anchor = Anchor(
+            slot=self.slot,
+            time_ms=time_ms,
+            slot_ms=self._settings.slot_time_ms,
+            offset_ms=offset_ms,
+        )
+        self._state.journal.append(pack(anchor))
+        self.timeline.add(anchor)
+        self._sysvars.slot = -1
+
+    # Snapshots
+
+    def _snapshot_if_due(self) -> None:
+        due = self._state.records_since_snapshot >= self._settings.snapshot_every_records
+        if due and (self._snapshotting is None or self._snapshotting.done()):
+            self._snapshotting = asyncio.create_task(self.snapshot())
+
+    async def snapshot(self) -> None:
+        """Write the accounts as of now, so that the next start need not replay up to here."""
+        content = encode_snapshot(self._state, self.slot)
+        self._state.records_since_snapshot = 0
+        await self.sync()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, write_snapshot, self._state.directory, content)
+        self.counters.snapshots += 1
+
+    async def close(self) -> None:
+        """Snapshot and let go of the directory."""
+        if self._snapshotting is not None:
+            await self._snapshotting
+        await self.snapshot()
+        self._state.journal.close()
+        self._directory.close()

@@ -1,0 +1,252 @@
+"""The embedded chain as a server inside the running event loop.
+
+    async with cluster_server(settings, data=directory, keys=directory) as chain:
+        ... chain.rpc_url, chain.ws_url, chain.keys["user"]
+
+The same object runs under `python -m localnet` and in tests.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import socket
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+
+from localnet.cluster import Cluster, Commitment
+from localnet.metrics import Metrics
+from localnet.pubsub import PubSub
+from localnet.recovery import Directory, recover
+from localnet.rpc import Dispatcher, methods_with
+from localnet.rpc_send import Faucet
+from localnet.seed import genesis, load_or_create_keys
+from localnet.settings import EmbeddedSettings, Settings, load_settings
+
+_MAX_BODY_BYTES: Final = 50 * 1024  # what a node takes
+_PORT_TRIES: Final = 100
+_ANY_ORIGIN: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Headers": "content-type, solana-client",
+    "Access-Control-Allow-Methods": "POST, OPTIONS",
+}
+
+
+class PortTaken(Exception):
+    """The RPC port or the websocket port after it is in use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningChain:
+    """A chain that answers. `failure` is done when it cannot go on."""
+
+    rpc_url: str
+    ws_url: str
+    keys: dict[str, Keypair]
+    mint: Pubkey
+    program_id: Pubkey | None
+    cluster: Cluster
+    failure: "asyncio.Future[None]"
+
+    async def advance(self, slots: int) -> None:
+        """Return when the newest slot is at least this much further."""
+        target = self.cluster.slot + slots
+        while self.cluster.slot < target:
+            await next_slot(self.cluster)
+
+    async def until(self, signature: Signature, commitment: Commitment) -> None:
+        """Return when a transaction has reached a commitment."""
+        while True:
+            entry = self.cluster.history.get(signature)
+            if entry is not None and entry.slot <= self.cluster.bank(commitment).slot:
+                return
+            await next_slot(self.cluster)
+
+    async def until_finalized(self, signature: Signature) -> None:
+        """Return when a transaction is finalized."""
+        await self.until(signature, "finalized")
+
+
+def quick_settings(path: Path) -> Settings:
+    """The chain of a settings file for tests: any port, slots of 20 ms, finalized 4 behind.
+
+    Without the program while its file has not been built.
+    """
+    settings = load_settings(path)
+    program = settings.program
+    return dataclasses.replace(
+        settings,
+        program=program if program is not None and program.path.exists() else None,
+        embedded=dataclasses.replace(
+            settings.embedded, rpc_port=0, slot_time_ms=20, finalized_lag_slots=4
+        ),
+    )
+
+
+async def next_slot(cluster: Cluster) -> None:
+    """Return when the open slot has ended."""
+    ended = asyncio.Event()
+
+    def on_slot(_before: object, _after: object) -> None:
+        ended.set()
+
+    cluster.listeners.append(on_slot)
+    try:
+        await ended.wait()
+    finally:
+        cluster.listeners.remove(on_slot)
+
+
+@contextlib.asynccontextmanager
+async def cluster_server(
+    settings: Settings, *, data: Path, keys: Path
+) -> AsyncGenerator[RunningChain]:
+    """Start (or continue) the chain in `data` and serve it until the block ends.
+
+    Raises `PortTaken`, `DirectoryLocked`, `JournalDamaged` or `SettingsError`.
+    """
+    embedded = settings.embedded
+    with contextlib.ExitStack() as undo:
+        directory = Directory(data)
+        undo.callback(directory.close)
+        sockets = _bind_pair(embedded.host, embedded.rpc_port)
+        for one in sockets:
+            undo.callback(one.close)
+        keyring = load_or_create_keys(keys, settings)
+        state = recover(
+            directory,
+            lambda: genesis(settings, keyring),
+            embedded.slot_time_ms,
+            embedded.finalized_lag_slots + 1,
+        )
+        server = _Server(Cluster(state, directory, embedded), Faucet(keyring.faucet))
+        state.journal.sync_observed = server.metrics.synced
+        await state.journal.sync()
+        undo.pop_all()
+    host, port = sockets[0].getsockname()[:2]
+    chain = RunningChain(
+        rpc_url=f"http://{host}:{port}",
+        ws_url=f"ws://{host}:{port + 1}",
+        keys=keyring.wallets,
+        mint=settings.mint.address,
+        program_id=settings.program.id if settings.program else None,
+        cluster=server.cluster,
+        failure=server.failure,
+    )
+    try:
+        await server.start(sockets, embedded)
+        yield chain
+    finally:
+        await server.stop()
+
+
+class _Server:
+    """The two listeners and the clockwork around one cluster."""
+
+    def __init__(self, cluster: Cluster, faucet: Faucet) -> None:
+        self.cluster = cluster
+        self.metrics = Metrics()
+        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._dispatcher = Dispatcher(
+            cluster, methods_with(faucet), observe=self.metrics.request, fail=self._fail
+        )
+        self._pubsub = PubSub(cluster, observe=self.metrics.request, fail=self._fail)
+        self._runners: list[web.AppRunner] = []
+        self._ticker: asyncio.Task[None] | None = None
+
+    async def start(self, sockets: list[socket.socket], settings: EmbeddedSettings) -> None:
+        rpc = web.Application(client_max_size=_MAX_BODY_BYTES)
+        rpc.router.add_post("/", self._post)
+        rpc.router.add_get("/health", self._health)
+        rpc.router.add_get("/metrics", self._metrics)
+        rpc.router.add_route("OPTIONS", "/", self._options)
+        ws = web.Application()
+        ws.router.add_get("/", self._pubsub.serve)
+        for app, listener in zip((rpc, ws), sockets, strict=True):
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+            self._runners.append(runner)
+            await runner.setup()
+            await web.SockSite(runner, listener).start()
+        self._ticker = asyncio.create_task(self._tick(settings.slot_time_ms))
+
+    async def stop(self) -> None:
+        """Answer nobody any more, then close the chain."""
+        await self._pubsub.close()
+        for runner in self._runners:
+            await runner.cleanup()
+        if self._ticker is not None:
+            self._ticker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ticker
+        if self.failure.done():
+            return  # what is in memory may not be what is on the disk: keep the disk
+        self.failure.cancel()
+        await self.cluster.close()
+
+    async def _tick(self, slot_ms: int) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        try:
+            while True:
+                due = max(due + slot_ms / 1000, loop.time() - 1)
+                await asyncio.sleep(due - loop.time())
+                await self.cluster.end_slot()
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.failure.done():
+            self.failure.set_exception(error)
+
+    async def _post(self, request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return web.Response(
+                status=415,
+                text="Supplied content type is not allowed. "
+                "Content-Type: application/json is required\n",
+            )
+        body = await self._dispatcher.answer(await request.read())
+        return web.Response(body=body, content_type="application/json", headers=_ANY_ORIGIN)
+
+    async def _options(self, _request: web.Request) -> web.Response:
+        return web.Response(headers=_ANY_ORIGIN)
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        text = self.metrics.expose(self.cluster, self._pubsub.subscription_count)
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _bind_pair(host: str, port: int) -> list[socket.socket]:
+    """Listen on a port and the next one; port 0: any such pair. Raises `PortTaken`."""
+    for _ in range(_PORT_TRIES if port == 0 else 1):
+        first = _listen(host, port)
+        if first is None:
+            break
+        chosen = first.getsockname()[1]
+        second = _listen(host, chosen + 1) if chosen < 65_535 else None
+        if second is not None:
+            return [first, second]
+        first.close()
+    raise PortTaken(f"port {port} or {port + 1} of {host} is in use")
+
+
+def _listen(host: str, port: int) -> socket.socket | None:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        return None
+    return listener

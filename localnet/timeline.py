@@ -1,0 +1,118 @@
+"""Which slots have blocks, when they began, and their hashes: arithmetic, no state per block.
+
+A block without transactions is not stored anywhere: its time follows from the last anchor, its
+height from its slot, and its hash from the chain's genesis hash. Every `skipped_every`-th slot has
+no block, as a real leader sometimes misses his, so nobody can confuse slots with heights.
+"""
+
+import bisect
+import hashlib
+import itertools
+from typing import Final
+
+from localnet.records import Anchor
+
+SLOTS_PER_EPOCH: Final = 432_000
+MAX_PROCESSING_AGE: Final = 150
+"""A transaction may refer to a blockhash that is at most this many blocks old."""
+_KEPT_HASHES: Final = 2 * MAX_PROCESSING_AGE + 212  # the SlotHashes sysvar shows 512
+
+
+class Timeline:
+    """The order of slots of one chain. Pure but for `add`."""
+
+    def __init__(self, genesis_hash: bytes, skipped_every: int) -> None:
+        """`skipped_every` is 0 (no slot is skipped) or at least 2."""
+        assert skipped_every == 0 or skipped_every >= 2
+        self.genesis_hash = genesis_hash
+        self._skipped_every = skipped_every
+        self._anchors: list[Anchor] = []
+
+    @property
+    def last_anchor(self) -> Anchor:
+        """The anchor that the newest slots are counted from."""
+        return self._anchors[-1]
+
+    def add(self, anchor: Anchor) -> None:
+        """Count the slots from `anchor.slot` on from this anchor."""
+        assert not self._anchors or anchor.slot > self.last_anchor.slot
+        self._anchors.append(anchor)
+
+    def has_block(self, slot: int) -> bool:
+        """Whether the slot is not skipped."""
+        every = self._skipped_every
+        return every == 0 or slot % every != every - 1
+
+    def height(self, slot: int) -> int:
+        """How many blocks come before the block of this slot."""
+        every = self._skipped_every
+        return slot if every == 0 else slot - (slot + 1) // every
+
+    def at_or_before(self, slot: int) -> int:
+        """The newest slot with a block, not after `slot`; at least 0."""
+        slot = max(slot, 0)
+        return slot if self.has_block(slot) else slot - 1
+
+    def next(self, slot: int) -> int:
+        """The slot of the block after this one."""
+        return slot + 1 if self.has_block(slot + 1) else slot + 2
+
+    def parent(self, slot: int) -> int:
+        """The slot of the block before this one; genesis is its own parent."""
+        return self.at_or_before(slot - 1)
+
+    def time_ms(self, slot: int) -> int:
+        """When the slot began on the chain's clock, in Unix milliseconds."""
+        index = bisect.bisect_right(self._anchors, slot, key=_slot_of) - 1
+        anchor = self._anchors[max(index, 0)]
+        return anchor.time_ms + (slot - anchor.slot) * anchor.slot_ms
+
+    def time_seconds(self, slot: int) -> int:
+        """The same in whole Unix seconds, as blocks and the Clock sysvar give it."""
+        return self.time_ms(slot) // 1000
+
+    def blockhash(self, slot: int) -> bytes:
+        """The hash of the block of this slot."""
+        return hashlib.sha256(b"block" + self.genesis_hash + slot.to_bytes(8, "little")).digest()
+
+
+def _slot_of(anchor: Anchor) -> int:
+    return anchor.slot
+
+
+class Blockhashes:
+    """Which block a recent blockhash belongs to, and whether it may still be used."""
+
+    def __init__(self, timeline: Timeline, newest: int) -> None:
+        """Know the blocks up to slot `newest`, which must have a block."""
+        self._timeline = timeline
+        self._slot_by_hash: dict[bytes, int] = {}
+        blocks = [newest]
+        while blocks[-1] > 0 and len(blocks) < _KEPT_HASHES:
+            blocks.append(timeline.parent(blocks[-1]))
+        for slot in reversed(blocks):
+            self.register(slot)
+
+    def register(self, slot: int) -> None:
+        """The block of this slot is complete: its hash may be used from now on."""
+        self._slot_by_hash[self._timeline.blockhash(slot)] = slot
+        while len(self._slot_by_hash) > _KEPT_HASHES:
+            del self._slot_by_hash[next(iter(self._slot_by_hash))]
+
+    def is_valid(self, blockhash: bytes, newest: int) -> bool:
+        """Whether a bank whose newest complete block is `newest` accepts the hash."""
+        slot = self._slot_by_hash.get(blockhash)
+        if slot is None or slot > newest:
+            return False
+        age = self._timeline.height(newest) - self._timeline.height(slot)
+        return age <= MAX_PROCESSING_AGE
+
+    def newest_first(self, newest: int) -> list[bytes]:
+        """Every hash that a bank whose newest complete block is `newest` accepts."""
+        known = reversed(self._slot_by_hash)
+        return [blockhash for blockhash in known if self.is_valid(blockhash, newest)]
+
+    def slot_hashes(self, limit: int) -> list[tuple[int, bytes]]:
+        """The newest blocks with their slots, newest first."""
+        pairs = itertools.islice(reversed(self._slot_by_hash.items()), limit)
+        return [(slot, blockhash) for blockhash, slot in pairs]
