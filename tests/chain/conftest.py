@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from localnet.embedded import RunningChain, cluster_server, quick_settings
+from tests.chain.localnet.calls import Rpc
 
 
 @pytest.fixture
@@ -14,3 +15,11 @@ async def localnet(tmp_path: Path) -> AsyncGenerator[RunningChain]:
     settings = quick_settings(Path("localnet.toml"))
     async with cluster_server(settings, data=tmp_path / "chain", keys=tmp_path / "keys") as chain:
         yield chain
+
+
+@pytest.fixture
+async def rpc(localnet: RunningChain) -> AsyncGenerator[Rpc]:
+    """Raw JSON-RPC to the embedded chain."""
+    connection = Rpc(localnet.rpc_url)
+    yield connection
+    await connection.close()
