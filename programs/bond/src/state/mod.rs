@@ -1,0 +1,8 @@
+//! The accounts, one a file. Sizes and fields are final: what a later instruction needs is here
+//! already, and zero.
+
+pub mod bond;
+pub mod config;
+pub mod escrow;
+pub mod payouts;
+pub mod tombstone;

@@ -1,0 +1,93 @@
+//! Payouts: which numbers are gone, what was paid, what may be paid next.
+
+use pinocchio::AccountView;
+
+use crate::accounts::{Stored, VERSION, key, load_mut};
+use crate::error::Error;
+use crate::key::Key;
+use crate::rules::caps::Spending;
+use crate::rules::ring::Ring;
+use crate::seeds;
+
+/// The one payment above the caps that the admin approved.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Approval {
+    /// Its number.
+    pub sequence: u64,
+    /// Its microunits.
+    pub amount: u64,
+    /// Its token account.
+    pub destination: Key,
+    /// Its reference.
+    pub reference: [u8; 16],
+    /// When the approval lapses; zero for none.
+    pub expires_at: i64,
+}
+
+/// At `"payouts"`.
+#[repr(C)]
+pub struct Payouts {
+    /// `sha256("account:Payouts")[..8]`
+    pub discriminator: [u8; 8],
+    /// Layout version.
+    pub version: u8,
+    /// Bump of this account.
+    pub bump: u8,
+    /// Zero.
+    pub reserved: [u8; 6],
+    /// The numbers.
+    pub ring: Ring,
+    /// How many payments were made: `pay` and `fund_bond`.
+    pub paid_count: u64,
+    /// Their sum in microunits.
+    pub paid_total: u64,
+    /// What counts against the window cap.
+    pub spending: Spending,
+    /// What may go above the caps.
+    pub approval: Approval,
+}
+
+const _: () = assert!(size_of::<Payouts>() == 2_184);
+
+// SAFETY: keys, bytes and 64-bit integers only, eight-aligned without padding (asserted by size).
+unsafe impl Stored for Payouts {
+    const TAG: [u8; 8] = [127, 152, 30, 170, 51, 68, 96, 38];
+}
+
+impl Payouts {
+    /// The Payouts of this deployment.
+    #[inline(always)]
+    pub fn load_mut<'a>(
+        view: &'a AccountView,
+        bump: u8,
+        program: &Key,
+    ) -> Result<&'a mut Self, Error> {
+        let payouts = load_mut::<Self>(view, program)?;
+        if !seeds::is_derived(key(view), seeds::PAYOUTS, bump, program) {
+            return Err(Error::WrongAddress);
+        }
+        Ok(payouts)
+    }
+
+    pub fn fill(&mut self, bump: u8) {
+        self.discriminator = Self::TAG;
+        self.version = VERSION;
+        self.bump = bump;
+    }
+
+    /// Count one payment under this number. The caller has checked number and caps.
+    pub fn record(&mut self, sequence: u64, amount: u64, now: i64) -> Result<(), Error> {
+        self.ring.pay(sequence)?;
+        self.spending.count(amount, now)?;
+        self.paid_count = self.paid_count.checked_add(1).ok_or(Error::Overflow)?;
+        self.paid_total = self.paid_total.checked_add(amount).ok_or(Error::Overflow)?;
+        self.invariant()
+    }
+
+    /// What must hold whenever this account was written.
+    pub fn invariant(&self) -> Result<(), Error> {
+        let covered = self.paid_total >= self.paid_count;
+        if covered && self.ring.base % 64 == 0 { Ok(()) } else { Err(Error::Overflow) }
+    }
+}
