@@ -7,6 +7,7 @@ upgrade authority through `initialize`, sent over RPC like anyone else would.
 import asyncio
 from collections.abc import Callable
 
+import asyncpg
 from solders.pubkey import Pubkey
 
 from cli.supervisor.chain import Chain
@@ -40,8 +41,9 @@ async def prepare_database(place: DatabasePlace, say: Callable[[str], None]) -> 
                 raise CannotStart("the database does not answer") from None
             await asyncio.sleep(_PAUSE_SECONDS)
             continue
-        except PodError as error:
-            raise CannotStart(f"the database cannot be migrated: {error}") from error
+        except (PodError, asyncpg.PostgresError) as error:
+            why = str(error).splitlines()[0]  # PostgreSQL repeats the whole statement
+            raise CannotStart(f"the database cannot be migrated: {why}") from error
         if applied:
             say(f"database: {len(applied)} migrations applied")
         return

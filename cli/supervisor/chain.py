@@ -82,7 +82,7 @@ def _place(
         case "embedded":
             command = [sys.executable, "-P", "-m", "localnet", "--config", str(path.absolute())]
             command += ["--data", str(workspace.chain), "--keys", str(workspace.keys)]
-            command += ["--port", str(port)]
+            command += ["--rpc-port", str(port)]
         case "solana-test-validator":
             command = _test_validator(workspace, settings, port)
         case "surfpool":

@@ -57,7 +57,14 @@ class Role:
 class Child:
     """The life of one role's process. `run` until `stop`; `state`, `line` tell how it is."""
 
-    def __init__(self, role: Role, logs: Path, changed: Callable[["Child"], None]) -> None:
+    def __init__(
+        self,
+        role: Role,
+        logs: Path,
+        changed: Callable[["Child"], None],
+        *,
+        grace_seconds: float = _GRACE_SECONDS,
+    ) -> None:
         self.role = role
         self.log = logs / f"{role.name}.log"
         self.state: State = "waiting"
@@ -66,6 +73,7 @@ class Child:
         self.failures = 0
         self.ready = asyncio.Event()
         self._changed = changed
+        self._grace_seconds = grace_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = asyncio.Event()
         self._started_at = 0.0
@@ -96,7 +104,7 @@ class Child:
             return
         self._become("stopping", "")
         process.send_signal(self.role.stop_signal)
-        deadline = time.monotonic() + _GRACE_SECONDS
+        deadline = time.monotonic() + self._grace_seconds
         while process.poll() is None:
             if time.monotonic() > deadline:
                 process.kill()
