@@ -9,11 +9,16 @@ A request with tools gets a call of one of them.
 import asyncio
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from hashlib import shake_256
 
-import bpe_openai
 import msgspec
+
+with warnings.catch_warnings():
+    # The wheel opens its data in a way that Python has deprecated; nothing of ours does.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import bpe_openai
 
 _TEXT = (
     "the of to and in is that it for on with as by this from at are or an be was not which one "

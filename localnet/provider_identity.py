@@ -107,7 +107,7 @@ class Identity:
 
 def write_private(path: Path, text: str) -> None:
     """Replace a file in one step, readable by its owner only, on the disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.new")
     with contextlib.suppress(FileNotFoundError):
         beside.unlink()

@@ -96,7 +96,7 @@ class PairingClient:
             async with self.http.post(url, json=body, timeout=_HTTP_TIMEOUT) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise CoordinatorUnavailable(f"POST {path}: {error!r}") from error
+            raise CoordinatorUnavailable(f"POST {url}: {error or repr(error)}") from error
         if response.status >= 500:
             raise CoordinatorUnavailable(f"POST {path}: HTTP {response.status}")
         if response.status >= 300:
