@@ -1,0 +1,309 @@
+"""From the raw JSON of one transaction to what moved in and out of our vaults. Pure, versioned.
+
+Every instruction is walked, outer and inner, at any depth: the only place where money can hide from
+us is an answer that is not complete, and such an answer is `Unreadable`, never "nothing happened".
+Only instructions and balances are read; logs can be imitated and are cut off.
+
+It ends with the delta check, the rule that makes unknown cases safe: for each vault, balance after
+minus balance before must equal the sum of the movements found. If it does not, nothing of this
+transaction is attributed to anyone: the whole change of each vault becomes one `UNEXPLAINED`
+movement, so that what the books say a vault holds stays right whatever we failed to understand.
+
+Raise `DECODER_VERSION` with every change of what this module can answer: the version is stored with
+each transaction, so that those read by an older one can be found and read again.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import base58
+from solders.pubkey import Pubkey
+
+from indexer.raw import (
+    RawInner,
+    RawMeta,
+    RawTokenBalance,
+    RawTransaction,
+    Unreadable,
+    read,
+)
+from indexer.token import MovementKind, token_moves
+from settlement.chain.movement import ChainMoment, MovementKey, Vault
+from settlement.chain.program import TOKEN_PROGRAM, Deployment
+from settlement.money import Slot
+
+DECODER_VERSION: Final = 1
+NEWEST_TRANSACTION_VERSION: Final = 1
+_TOP_LEVEL: Final = 1
+_LARGEST_TOKEN_AMOUNT: Final = 2**64 - 1
+# The place in a movement key of a difference that belongs to no instruction.
+NO_INSTRUCTION: Final = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """What is ours on one cluster; every address follows from the deployment."""
+
+    cluster: str
+    deployment: Deployment
+
+    def vault(self, address: Pubkey | None) -> Vault | None:
+        """Which of our vaults this token account is, if any."""
+        if address == self.deployment.till_vault:
+            return Vault.TILL
+        return Vault.BOND if address == self.deployment.bond_vault else None
+
+    def address(self, vault: Vault) -> Pubkey:
+        """The token account of a vault."""
+        match vault:
+            case Vault.TILL:
+                return self.deployment.till_vault
+            case Vault.BOND:
+                return self.deployment.bond_vault
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instruction:
+    """One executed instruction: where it stood, how deep, and what it was given."""
+
+    outer: int
+    inner: int  # -1 at the top level
+    height: int
+    program: Pubkey
+    accounts: tuple[Pubkey, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Movement:
+    """Tokens of the mint that entered or left a vault of ours (both, between the two)."""
+
+    key: MovementKey
+    kind: MovementKind
+    source: Pubkey | None
+    destination: Pubkey | None
+    from_vault: Vault | None
+    to_vault: Vault | None
+    amount_microusdc: int  # as on chain: up to 2^64 - 1
+
+    def change(self, vault: Vault) -> int:
+        """By how much it changes this vault's balance."""
+        return self.amount_microusdc * ((self.to_vault is vault) - (self.from_vault is vault))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transaction:
+    """What one finalized transaction was, and did to our vaults."""
+
+    signature: str
+    moment: ChainMoment
+    failed: bool
+    transaction_index: int | None
+    instructions: tuple[Instruction, ...]
+    movements: tuple[Movement, ...]
+    explained: bool  # whether the delta check held; if not, the movements are UNEXPLAINED ones
+    # Token accounts of our mint whose balance rose: more than ours means the money was for others.
+    gained: frozenset[Pubkey]
+
+    def called_by(self, position: int) -> Iterator[Instruction]:
+        """The direct children of the instruction at `position`, found by stack height."""
+        parent = self.instructions[position]
+        for child in self.instructions[position + 1 :]:
+            if child.outer != parent.outer or child.height <= parent.height:
+                return
+            if child.height == parent.height + 1:
+                yield child
+
+
+def decode(answer: object, *, signature: str, watch: Watch) -> Transaction:
+    """Read one answer of `getTransaction` (encoding json, finalized).
+
+    Raises `Unreadable` for an answer about another transaction, one without meta, time, balances,
+    inner instructions or stack heights, and for a version this decoder does not know.
+    """
+    raw = read(answer)
+    meta = _checked_meta(raw, signature)
+    failed = meta.err is not None
+    keys = _account_keys(raw, meta)
+    before = _balances(meta.pre_token_balances, keys, watch)
+    after = _balances(meta.post_token_balances, keys, watch)
+    changes = {
+        vault: after.get(watch.address(vault), 0) - before.get(watch.address(vault), 0)
+        for vault in Vault
+    }
+    if failed and any(changes.values()):
+        raise Unreadable(signature=signature, problem="it failed and yet moved our money")
+    instructions = () if failed else tuple(_instructions(raw, meta, keys))
+    movements = tuple(_movements(instructions, signature, watch))
+    explained = all(sum(move.change(v) for move in movements) == changes[v] for v in Vault)
+    if not explained:
+        movements = tuple(
+            _unexplained(v, changes[v], signature, watch) for v in Vault if changes[v]
+        )
+    return Transaction(
+        signature=signature,
+        moment=_moment(raw),
+        failed=failed,
+        transaction_index=raw.transaction_index,
+        instructions=instructions,
+        movements=movements,
+        explained=explained,
+        gained=frozenset(key for key in after if after[key] > before.get(key, 0)),
+    )
+
+
+def _checked_meta(raw: RawTransaction, signature: str) -> RawMeta:
+    if raw.transaction.signatures[:1] != [signature]:
+        raise Unreadable(signature=signature, problem="the answer is about another transaction")
+    if raw.version != "legacy" and not 0 <= raw.version <= NEWEST_TRANSACTION_VERSION:
+        raise Unreadable(signature=signature, problem=f"version {raw.version} is not known")
+    if raw.meta is None:
+        raise Unreadable(signature=signature, problem="the answer has no meta")
+    status = raw.meta.status
+    if status is not None and ("Err" in status) != (raw.meta.err is not None):
+        raise Unreadable(signature=signature, problem="err and status contradict each other")
+    return raw.meta
+
+
+def _moment(raw: RawTransaction) -> ChainMoment:
+    if raw.block_time is None:
+        raise Unreadable(signature=raw.transaction.signatures[0], problem="it has no block time")
+    try:
+        block_time = datetime.fromtimestamp(raw.block_time, UTC)
+    except (OverflowError, ValueError, OSError):
+        raise Unreadable(problem=f"block time {raw.block_time} is not a time") from None
+    return ChainMoment(slot=Slot(raw.slot), block_time=block_time)
+
+
+def _account_keys(raw: RawTransaction, meta: RawMeta) -> list[Pubkey]:
+    """Static keys, then writable loaded ones, then read-only loaded ones: the order of indexes."""
+    message, loaded = raw.transaction.message, meta.loaded_addresses
+    writable = sum(len(lookup.writable_indexes) for lookup in message.address_table_lookups)
+    readonly = sum(len(lookup.readonly_indexes) for lookup in message.address_table_lookups)
+    found = (0, 0) if loaded is None else (len(loaded.writable), len(loaded.readonly))
+    if found != (writable, readonly):
+        raise Unreadable(problem="the keys from lookup tables are not all there")
+    texts = list(message.account_keys)
+    if loaded is not None:
+        texts += [*loaded.writable, *loaded.readonly]
+    try:
+        return [Pubkey.from_string(text) for text in texts]
+    except ValueError:
+        raise Unreadable(problem="an account key is not a key") from None
+
+
+def _balances(
+    listed: list[RawTokenBalance] | None, keys: Sequence[Pubkey], watch: Watch
+) -> dict[Pubkey, int]:
+    """Balances of our mint by token account; an account that is not listed did not exist."""
+    if listed is None:
+        raise Unreadable(problem="the answer has no token balances")
+    balances: dict[Pubkey, int] = {}
+    mint = str(watch.deployment.mint)
+    for entry in listed:
+        amount = int(entry.ui_token_amount.amount)
+        if entry.account_index >= len(keys) or amount > _LARGEST_TOKEN_AMOUNT:
+            raise Unreadable(problem="a token balance is out of range")
+        address = keys[entry.account_index]
+        if entry.mint == mint:
+            if address in balances:
+                raise Unreadable(problem="a token account is listed twice")
+            balances[address] = amount
+        elif watch.vault(address) is not None:
+            raise Unreadable(problem="a vault of ours holds another mint")
+    return balances
+
+
+def _instructions(
+    raw: RawTransaction, meta: RawMeta, keys: Sequence[Pubkey]
+) -> Iterator[Instruction]:
+    """All instructions in order of execution: each top-level one, then what it called."""
+    if meta.inner_instructions is None:
+        raise Unreadable(problem="the answer has no inner instructions")
+    groups = _inner_by_outer(meta.inner_instructions, len(raw.transaction.message.instructions))
+    for outer, top in enumerate(raw.transaction.message.instructions):
+        called = groups.get(outer)
+        height = _TOP_LEVEL
+        for inner, one in enumerate([top, *(called.instructions if called else ())], -1):
+            if inner >= 0:
+                height = _checked_height(one.stack_height, height)
+            if max([one.program_id_index, *one.accounts]) >= len(keys):
+                raise Unreadable(problem="an instruction names a key that is not there")
+            yield Instruction(
+                outer=outer,
+                inner=inner,
+                height=height,
+                program=keys[one.program_id_index],
+                accounts=tuple(keys[index] for index in one.accounts),
+                data=_base58(one.data),
+            )
+
+
+def _inner_by_outer(groups: list[RawInner], outer_count: int) -> dict[int, RawInner]:
+    by_outer = {group.index: group for group in groups}
+    if len(by_outer) != len(groups) or any(index >= outer_count for index in by_outer):
+        raise Unreadable(problem="inner instructions do not fit the outer ones")
+    return by_outer
+
+
+def _checked_height(height: int | None, previous: int) -> int:
+    """A call goes one deeper than its caller; returning may go up any number of steps."""
+    if height is None or not _TOP_LEVEL < height <= previous + 1:
+        raise Unreadable(problem=f"stack height {height} after {previous}")
+    return height
+
+
+def _base58(text: str) -> bytes:
+    try:
+        return base58.b58decode(text)
+    except ValueError:
+        raise Unreadable(problem="instruction data is not base58") from None
+
+
+def _movements(
+    instructions: tuple[Instruction, ...], signature: str, watch: Watch
+) -> Iterator[Movement]:
+    """What the token program moved in or out of a vault; a vault paying itself moves nothing."""
+    for one in instructions:
+        if one.program != TOKEN_PROGRAM:
+            continue
+        for move in token_moves(one.data, one.accounts):
+            from_vault, to_vault = watch.vault(move.source), watch.vault(move.destination)
+            if from_vault is to_vault or move.amount == 0:  # neither vault, or both the same
+                continue
+            yield Movement(
+                key=MovementKey(
+                    cluster=watch.cluster,
+                    signature=signature,
+                    outer=one.outer,
+                    inner=one.inner,
+                    sub=move.sub,
+                ),
+                kind=move.kind,
+                source=move.source,
+                destination=move.destination,
+                from_vault=from_vault,
+                to_vault=to_vault,
+                amount_microusdc=move.amount,
+            )
+
+
+def _unexplained(vault: Vault, change: int, signature: str, watch: Watch) -> Movement:
+    inward, address = change > 0, watch.address(vault)
+    return Movement(
+        key=MovementKey(
+            cluster=watch.cluster,
+            signature=signature,
+            outer=NO_INSTRUCTION,
+            inner=NO_INSTRUCTION,
+            sub=list(Vault).index(vault),
+        ),
+        kind=MovementKind.UNEXPLAINED,
+        source=None if inward else address,
+        destination=address if inward else None,
+        from_vault=None if inward else vault,
+        to_vault=vault if inward else None,
+        amount_microusdc=abs(change),
+    )
