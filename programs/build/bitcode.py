@@ -44,16 +44,20 @@ def build_bitcode(toolchain: Toolchain, crate: Path, work: Path) -> Path:
     environment = {
         **{name: value for name, value in os.environ.items() if "RUSTFLAGS" not in name},
         "RUSTC": str(wrapper),
-        "RUSTUP_TOOLCHAIN": "",
         "BOND_SOURCE_TREE": f"source_tree:{tree_hash(crate / 'src')}",
         "CARGO_TARGET_DIR": str(work / "target"),
     }
-    if not environment["RUSTUP_TOOLCHAIN"]:
-        del environment["RUSTUP_TOOLCHAIN"]
-    _cargo(toolchain, ["generate-lockfile"], stage, environment)
+    _resolve(toolchain, stage)
     check_crates(stage / "Cargo.lock", crate / "crates.lock")
     _cargo(toolchain, ["build", "--release", "--locked", "--target", TARGET], stage, environment)
     return work / "target" / TARGET / "release" / "libbond.so"
+
+
+def build_lock_lines(toolchain: Toolchain, crate: Path, work: Path) -> list[str]:
+    """What `crates.lock` should say for the crate's present pins."""
+    stage = _stage(crate, work)
+    _resolve(toolchain, stage)
+    return crate_lines(stage / "Cargo.lock")
 
 
 def check_crates(lock: Path, expected: Path) -> None:
@@ -104,6 +108,14 @@ def _write_wrappers(toolchain: Toolchain, work: Path, stage: Path) -> Path:
     )
     wrapper.chmod(0o755)
     return wrapper
+
+
+def _resolve(toolchain: Toolchain, stage: Path) -> None:
+    """Make a Cargo.lock: without the network when the pinned crates are here already."""
+    try:
+        _cargo(toolchain, ["generate-lockfile", "--offline"], stage, dict(os.environ))
+    except BuildRefused:
+        _cargo(toolchain, ["generate-lockfile"], stage, dict(os.environ))
 
 
 def _cargo(

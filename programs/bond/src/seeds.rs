@@ -1,6 +1,6 @@
 //! Addresses: the programs we call, and those derived from this program.
 
-use crate::key::{Code, Key};
+use crate::key::Key;
 use crate::runtime::{find_address, sha256};
 
 pub const CONFIG: &[u8] = b"config";
@@ -39,8 +39,8 @@ pub fn is_derived(address: &Key, seeds: &[u8], bump: u8, program: &Key) -> bool 
 
 /// As `is_derived`, for a bond.
 #[inline(always)]
-pub fn is_bond(address: &Key, code: &Code, first: &Key, bump: u8, program: &Key) -> bool {
-    *address == sha256(&[BOND, code, first.bytes(), &[bump], program.bytes(), MARKER])
+pub fn is_bond(address: &Key, identity: &[u8; 40], bump: u8, program: &Key) -> bool {
+    *address == sha256(&[BOND, identity, &[bump], program.bytes(), MARKER])
 }
 
 /// Whether this is the canonical token account of the owner.

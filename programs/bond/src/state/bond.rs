@@ -1,5 +1,7 @@
 //! Bond: one operator's escrowed money, from posting to release or seizure.
 
+use core::mem::offset_of;
+
 use pinocchio::AccountView;
 
 use crate::accounts::{Stored, VERSION, bytes, is_owned, key, load_mut, open, tag};
@@ -38,10 +40,10 @@ pub struct Bond {
     pub reason: u16,
     /// The enrollment it belongs to.
     pub code: Code,
+    /// Who it was posted for: with the code the address, and never changes.
+    pub first_beneficiary: Key,
     /// Who gets it back.
     pub beneficiary: Key,
-    /// Who it was posted for: part of the address, never changes.
-    pub first_beneficiary: Key,
     /// Who gets the rent back.
     pub rent_payer: Key,
     /// Microunits held.
@@ -105,7 +107,7 @@ impl Bond {
             Err(Error::WrongTag) if tag(view) == Tombstone::TAG => return Err(Error::Tombstoned),
             loaded => loaded?,
         };
-        if !seeds::is_bond(key(view), &bond.code, &bond.first_beneficiary, bond.bump, program) {
+        if !seeds::is_bond(key(view), bond.seeds(), bond.bump, program) {
             return Err(Error::WrongAddress);
         }
         if bond.code != *code {
@@ -142,6 +144,14 @@ impl Bond {
         bond.decision = terms.parameters.decision;
         bond.execution = terms.parameters.execution;
         bond.invariant()
+    }
+
+    /// Code and first beneficiary as they stand: two seeds in one piece hash the same.
+    #[inline(always)]
+    fn seeds(&self) -> &[u8; 40] {
+        const { assert!(offset_of!(Self, first_beneficiary) == offset_of!(Self, code) + 8) }
+        // SAFETY: 8 and 32 bytes, one after the other (asserted), inside this struct.
+        unsafe { &*core::ptr::from_ref(self).byte_add(offset_of!(Self, code)).cast() }
     }
 
     /// Start the cooldown.
