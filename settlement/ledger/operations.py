@@ -62,6 +62,7 @@ class Post:
     actor: str
     slot: Slot | None = None
     external_ref: str | None = None  # unique in the books: a movement key, an invoice number
+    reverses: UUID | None = None  # the transaction that this one undoes; at most once
     reason: str | None = None
     meta: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
 
@@ -128,8 +129,9 @@ class Code(StrEnum):
 class Outcome:
     """The answer to one operation, in the order asked.
 
-    `available_microusdc` is what the paying account has left after it (credits − debits − holds),
-    for `Hold`, `Charge`, `Capture` and `Void`; None for `Post` and for failures.
+    `available_microusdc` is what the paying account had left after it (credits − debits − holds),
+    for `Hold`, `Charge`, `Capture` and `Void`; None for `Post` and for failures. A replay tells
+    what was told the first time.
     """
 
     code: Code

@@ -1,0 +1,44 @@
+-- name: open_account
+-- Opens the account of this name and kind, or finds the one there is.
+select settlement.open_account_v1($1::text, $2::text)
+
+-- name: open_writer
+-- Starts a new life of a writer; older lives of it are fenced.
+select writer_id, epoch, treasury from settlement.open_writer_v1($1::text)
+
+-- name: apply
+-- Applies operations in order; one row each, in the same order.
+select code, available from settlement.apply_v1($1::integer, $2::integer, $3::jsonb)
+
+-- name: balance
+-- Turnovers, holds and number of entries of one account.
+select b.dr, b.cr, b.held, b.version
+  from settlement.balance b join settlement.account a using (account_id)
+ where a.name = $1::text
+
+-- name: balance_at_slot
+-- What the movements up to and including a slot add up to.
+select coalesce(sum(e.dr), 0)::bigint as dr, coalesce(sum(e.cr), 0)::bigint as cr,
+       count(*)::bigint as version
+  from settlement.entry e
+  join settlement.account a using (account_id)
+ where a.name = $1::text and e.slot <= $2::bigint
+
+-- name: entries_after
+-- One page of an account's entries in their order, after an entry number.
+select e.entry, e.dr, e.cr, e.kind, e.cause_id, e.external_ref, e.slot, e.event_at, e.recorded_at
+  from settlement.entry e
+  join settlement.account a using (account_id)
+ where a.name = $1::text and e.entry > $2::bigint
+ order by e.entry
+ limit $3::integer
+
+-- name: abandoned_holds
+-- Request holds that earlier lives of a writer left open.
+select hold_id from settlement.hold
+ where writer_id = $1::integer and purpose = 'request' and state = 'open' and epoch < $2::integer
+ order by hold_id
+
+-- name: broken_rules
+-- What is wrong with the books; no row when nothing is.
+select rule, detail from settlement.check_books_v1()

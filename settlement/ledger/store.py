@@ -1,0 +1,165 @@
+"""The books in Postgres: one function writes them, a few queries read them.
+
+`apply` joins the caller's transaction, so what the caller writes beside it (an intent, the status
+of a signature, a bond) and the money stand or fall together. Call it once per transaction, with
+everything: locks are then taken in one order everywhere (writer head, balances by id, holds by id).
+A transaction that raises a deadlock or a serialization error is run again as a whole
+(`settlement.db.pool.retried`): operations are idempotent by their ids.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from settlement.db import sql
+from settlement.db.pool import Pool, ReadConn, Tx, transaction
+from settlement.errors import Conflict, NotFound
+from settlement.ledger.accounts import InvalidAccount, describe
+from settlement.ledger.encode import encode, encode_batch
+from settlement.ledger.operations import AccountName, Balance, Code, Operation, Outcome, Writer
+from settlement.money import MicroUsdc, Slot
+
+_QUERIES: Final = sql.load("settlement.ledger", "ledger.sql")
+# Raised by settlement.apply_v1 and settlement.open_account_v1.
+_FENCED: Final = "PL001"
+_NO_SUCH_ACCOUNT: Final = "PL005"
+ENTRIES_PER_PAGE: Final = 500
+
+
+class WriterFenced(Conflict):
+    """A newer life of this writer has begun, or the books lost its last batch: stop posting."""
+
+
+class AccountMissing(NotFound):
+    """The books have no account of that name yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One movement as one account saw it; `number` counts the account's entries without a gap."""
+
+    number: int
+    debit_microusdc: MicroUsdc
+    credit_microusdc: MicroUsdc
+    kind: str  # a `TransactionKind`, or "charge"
+    cause_id: UUID  # the transaction or the request
+    external_ref: str | None
+    slot: Slot | None
+    event_at: datetime
+    recorded_at: datetime
+
+
+async def open_writer(pool: Pool, name: str) -> Writer:
+    """Start a new life of the posting process `name`; older lives are fenced from now on."""
+    async with transaction(pool) as tx:
+        row = await tx.fetchrow(_QUERIES["open_writer"], name)
+    assert row is not None, "opening a writer answers with one row"
+    return Writer(
+        writer_id=row["writer_id"],
+        name=name,
+        epoch=row["epoch"],
+        treasury=AccountName(row["treasury"]),
+    )
+
+
+async def open_account(tx: Tx, name: AccountName) -> None:
+    """Open the account if there is none of that name. Raises `InvalidAccount`."""
+    try:
+        await tx.execute(_QUERIES["open_account"], name, describe(name).kind.value)
+    except asyncpg.PostgresError as error:
+        if error.sqlstate == _NO_SUCH_ACCOUNT:
+            raise InvalidAccount(account=name) from error
+        raise
+
+
+async def apply(tx: Tx, writer: Writer, operations: Sequence[Operation]) -> list[Outcome]:
+    """Carry out `operations` in order, inside the caller's transaction; one outcome for each.
+
+    An operation that cannot be done changes nothing and does not stop the others: look at every
+    outcome. Raises `WriterFenced`, after which the transaction is dead.
+    """
+    return await apply_encoded(tx, writer, [encode(operation) for operation in operations])
+
+
+async def apply_encoded(tx: Tx, writer: Writer, encoded: Sequence[str]) -> list[Outcome]:
+    """`apply`, for operations that were encoded when they were handed in."""
+    if not encoded:
+        return []
+    try:
+        rows = await tx.fetch(
+            _QUERIES["apply"], writer.writer_id, writer.epoch, encode_batch(encoded)
+        )
+    except asyncpg.PostgresError as error:
+        if error.sqlstate == _FENCED:
+            raise WriterFenced(writer=writer.name, epoch=writer.epoch) from error
+        raise
+    assert len(rows) == len(encoded), "every operation has an outcome"
+    return [Outcome(code=Code(row["code"]), available_microusdc=row["available"]) for row in rows]
+
+
+async def balance(conn: ReadConn, name: AccountName) -> Balance:
+    """Where the account stands now. Raises `AccountMissing`."""
+    row = await conn.fetchrow(_QUERIES["balance"], name)
+    if row is None:
+        raise AccountMissing(account=name)
+    return Balance(
+        account=name,
+        debits_microusdc=row["dr"],
+        credits_microusdc=row["cr"],
+        held_microusdc=row["held"],
+        version=row["version"],
+    )
+
+
+async def balance_at_slot(conn: ReadConn, name: AccountName, slot: Slot) -> Balance:
+    """What the account's movements on chain up to and including `slot` add up to.
+
+    Meant for `chain:*`, whose every entry has a slot. Holds have none: `held` is 0 here, and
+    `version` is the number of entries counted.
+    """
+    row = await conn.fetchrow(_QUERIES["balance_at_slot"], name, slot)
+    assert row is not None, "a sum is one row"
+    return Balance(
+        account=name,
+        debits_microusdc=row["dr"],
+        credits_microusdc=row["cr"],
+        held_microusdc=0,
+        version=row["version"],
+    )
+
+
+async def entries(
+    conn: ReadConn, name: AccountName, *, after: int = 0, limit: int = ENTRIES_PER_PAGE
+) -> list[Entry]:
+    """One page of an account's history, oldest first, after entry number `after`."""
+    rows = await conn.fetch(_QUERIES["entries_after"], name, after, limit)
+    return [
+        Entry(
+            number=row["entry"],
+            debit_microusdc=row["dr"],
+            credit_microusdc=row["cr"],
+            kind=row["kind"],
+            cause_id=row["cause_id"],
+            external_ref=row["external_ref"],
+            slot=row["slot"],
+            event_at=row["event_at"],
+            recorded_at=row["recorded_at"],
+        )
+        for row in rows
+    ]
+
+
+async def abandoned_holds(conn: ReadConn, writer: Writer) -> list[UUID]:
+    """Request holds that earlier lives of this writer left open."""
+    rows = await conn.fetch(_QUERIES["abandoned_holds"], writer.writer_id, writer.epoch)
+    return [row["hold_id"] for row in rows]
+
+
+async def broken_rules(conn: ReadConn) -> list[str]:
+    """What is wrong with the books as a whole; empty when nothing is. Reads all of them."""
+    rows = await conn.fetch(_QUERIES["broken_rules"])
+    return [f"{row['rule']}: {row['detail']}" for row in rows]
