@@ -11,6 +11,7 @@ import json
 import re
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from hashlib import shake_256
 
 import msgspec
@@ -122,7 +123,12 @@ class Answer:
 
 def count_tokens(text: str) -> int:
     """How many o200k tokens a text has."""
-    return len(bpe_openai.get_encoding("o200k_base").encode_ordinary(text))
+    return len(_vocabulary().encode_ordinary(text))
+
+
+@cache
+def _vocabulary() -> bpe_openai.Encoding:
+    return bpe_openai.get_encoding("o200k_base")  # 50 ms each time it is asked
 
 
 def answer_to(request: ChatRequest, behaviour: Behaviour) -> Answer:
