@@ -1,0 +1,97 @@
+-- name: remember_cluster
+-- Which chain and deployment a cluster's name stands for, from the first time it was seen.
+insert into indexer.cluster (cluster, genesis_hash, program_id, mint) values ($1, $2, $3, $4)
+on conflict do nothing;
+
+-- name: read_cluster
+-- What the cluster's name stands for.
+select genesis_hash, program_id, mint from indexer.cluster where cluster = $1;
+
+-- name: watch
+-- An address whose every signature is wanted.
+insert into indexer.watched (cluster, address, purpose) values ($1, $2, $3) on conflict do nothing;
+
+-- name: remember_signatures
+-- One page of a listing. A later listing may tell the place inside the slot better.
+insert into indexer.signature as known (cluster, signature, slot, place, state, finished_at)
+select $1, page.signature, page.slot, page.place,
+       case when page.failed then 'failed' else 'wanted' end,
+       case when page.failed then clock_timestamp() end
+  from unnest($2::bytea[], $3::bigint[], $4::integer[], $5::boolean[])
+       as page (signature, slot, place, failed)
+on conflict (cluster, signature) do update set place = excluded.place
+ where excluded.place is not null and known.place is distinct from excluded.place;
+
+-- name: remember_mentions
+-- That these signatures are about this address.
+insert into indexer.mention (cluster, address, slot, signature)
+select $1, $2, page.slot, page.signature
+  from unnest($3::bytea[], $4::bigint[]) as page (signature, slot)
+on conflict do nothing;
+
+-- name: known_between
+-- The signatures of an address in a range of slots, both ends included.
+select signature from indexer.mention
+ where cluster = $1 and address = $2 and slot between $3 and $4;
+
+-- name: next_open
+-- What is not booked yet, in the order of the chain, each with the addresses it is about.
+select s.signature, s.slot, s.state,
+       array(select m.address from indexer.mention m
+              where m.cluster = s.cluster and m.signature = s.signature) as addresses
+  from indexer.signature s
+ where s.cluster = $1 and s.slot <= $2 and s.state in ('wanted', 'unreadable')
+   and (s.slot, coalesce(s.place, -2147483648), s.signature) > ($3, $4, $5)
+ order by s.slot, coalesce(s.place, -2147483648), s.signature
+ limit $6;
+
+-- name: lock_open
+-- The signature, locked, if it is still to be booked.
+select 1 from indexer.signature
+ where cluster = $1 and signature = $2 and state in ('wanted', 'unreadable') for update;
+
+-- name: finish
+-- The signature is final for us: booked, or failed on chain.
+update indexer.signature set state = $3, problem = null, finished_at = clock_timestamp()
+ where cluster = $1 and signature = $2;
+
+-- name: set_unreadable
+-- The signature cannot be read; its addresses stand still.
+update indexer.signature set state = 'unreadable', problem = $3
+ where cluster = $1 and signature = $2 and state in ('wanted', 'unreadable');
+
+-- name: store_raw
+-- What the node answered.
+insert into indexer.raw_transaction (cluster, signature, decoder_version, answer)
+values ($1, $2, $3, $4) on conflict do nothing;
+
+-- name: store_movement
+-- One movement of a vault; nothing when it is there already.
+insert into indexer.movement (cluster, signature, outer_index, inner_index, sub_index, slot, kind,
+                              from_vault, to_vault, source, destination, amount)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict do nothing;
+
+-- name: store_event
+-- What something meant, and what the books took it as.
+insert into indexer.event (cluster, signature, outer_index, inner_index, sub_index, kind,
+                           booked_as, facts)
+values ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb) on conflict do nothing;
+
+-- name: open_incident
+-- Something for a person to look at, told once.
+insert into indexer.incident (cluster, kind, reference, detail) values ($1, $2, $3, $4)
+on conflict do nothing;
+
+-- name: lowest_open
+-- The lowest slot at which an address still has a signature that is not final.
+select min(m.slot) from indexer.mention m
+  join indexer.signature s on s.cluster = m.cluster and s.signature = m.signature
+ where m.cluster = $1 and m.address = $2 and m.slot <= $3 and s.state in ('wanted', 'unreadable');
+
+-- name: standing
+-- What waits and what is wrong, for health and metrics.
+select count(*) filter (where state = 'wanted') as wanted,
+       count(*) filter (where state = 'unreadable') as unreadable,
+       (select count(*) from indexer.incident i where i.cluster = $1 and i.closed_at is null)
+         as incidents
+  from indexer.signature where cluster = $1 and state in ('wanted', 'unreadable');
