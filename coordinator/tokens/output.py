@@ -32,7 +32,7 @@ class OutputCount:
         if estimate > limit_tokens:
             estimate = self.total()
             if estimate > limit_tokens:
-                self._take_back(added)
+                self.take_back(added)
                 return False
         self._estimate = estimate
         return True
@@ -45,6 +45,7 @@ class OutputCount:
         for channel, text in pieces:
             self._channels.setdefault(channel, []).append(text)
 
-    def _take_back(self, pieces: list[Piece]) -> None:
+    def take_back(self, pieces: list[Piece]) -> None:
+        """Undo the last additions: these pieces did not reach the user after all."""
         for channel, _ in reversed(pieces):
             self._channels[channel].pop()

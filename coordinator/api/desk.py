@@ -1,0 +1,49 @@
+"""What every control-plane route works with, and how it answers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from coordinator.callers import Callers
+from coordinator.config import Shop
+from coordinator.limits import SlidingWindow
+from coordinator.routes import Routes
+from coordinator.sessions import Sessions
+from settlement.clock import Clock
+from settlement.db.pool import Pool
+from settlement.ledger.operations import Writer
+
+_ENCODE = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """Everything a route may need; built once, in app.py."""
+
+    pool: Pool
+    writer: Writer
+    clock: Clock
+    shop: Shop
+    callers: Callers
+    routes: Routes
+    sessions: Sessions
+    registrations: SlidingWindow
+
+
+def desk_of(request: Request) -> Desk:
+    """The desk of this app."""
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def told(answer: Any, *, status: int = 200) -> Response:  # noqa: ANN401
+    """A JSON answer; nothing of it may be cached."""
+    return Response(
+        _ENCODE(answer),
+        status_code=status,
+        media_type="application/json",
+        headers={"cache-control": "no-store"},
+    )

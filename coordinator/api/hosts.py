@@ -1,0 +1,241 @@
+"""The supply side: enroll, profile, balance, withdraw, retire (wire.md §4)."""
+
+import secrets
+import string
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID, uuid5
+
+import msgspec
+from fastapi import APIRouter
+from settlement.bonds.lifecycle import BondStanding
+from starlette.requests import Request
+from starlette.responses import Response
+
+from coordinator import store
+from coordinator.api.body import json_of, schema_of
+from coordinator.api.desk import Desk, desk_of, told
+from coordinator.callers import HOST_TOKEN_PREFIX
+from coordinator.identities import BOND_PREFIX, ENROLLMENT_PREFIX
+from coordinator.store import Host, NewHost
+from coordinator.transcode.request import BodyInvalid
+from settlement import deposits, withdrawals
+from settlement.bonds import lifecycle
+from settlement.clock import new_id
+from settlement.db.pool import reading, transaction
+from settlement.ledger import accounts
+from settlement.ledger.store import balance
+from settlement.money import Split, parse_usdc, split_gross
+
+router = APIRouter(prefix="/v1/host", tags=["hosts"])
+
+_ALPHABET = string.ascii_letters + string.digits
+_HOST_TOKEN_LETTERS = 40
+_LAST_ID = UUID(int=2**128 - 1)
+_PAGE = 100
+_IDEMPOTENCY_NAMESPACE = UUID("5f0f3c52-6d0c-4f2e-9d7b-3b4c6f1a2e90")
+
+
+class Enrollment(msgspec.Struct, kw_only=True):
+    """What an operator says of itself."""
+
+    display_name: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+    wallet: Annotated[str, msgspec.Meta(min_length=32, max_length=44)]
+    contact_email: Annotated[str, msgspec.Meta(max_length=254)] | None = None
+
+
+class Withdrawal(msgspec.Struct, kw_only=True):
+    """How many dollars go where."""
+
+    amount_usdc: Decimal
+    destination: Annotated[str, msgspec.Meta(min_length=32, max_length=44)]
+
+
+@router.post("/enroll", summary="Become an operator", openapi_extra=schema_of(Enrollment))
+async def enroll(request: Request) -> Response:
+    """The host token is shown once: only its hash is kept."""
+    desk = desk_of(request)
+    asked = await json_of(request, Enrollment)
+    if not asked.display_name.isprintable() or not asked.display_name.strip():
+        raise BodyInvalid(problem="not printable text", field="display_name")
+    if asked.contact_email is not None and "@" not in asked.contact_email:
+        raise BodyInvalid(problem="not an e-mail address", field="contact_email")
+    provider_id = new_id(desk.clock)
+    letters = "".join(secrets.choice(_ALPHABET) for _ in range(_HOST_TOKEN_LETTERS))
+    host_token = HOST_TOKEN_PREFIX + letters
+    async with transaction(desk.pool) as tx:
+        code = await deposits.enroll_operator(tx, provider_id, asked.wallet)
+        await store.add_host(
+            tx,
+            NewHost(
+                provider_id=provider_id,
+                host_token_sha256=store.fingerprint(host_token),
+                display_name=asked.display_name,
+                wallet=asked.wallet,
+                contact_email=asked.contact_email,
+                code=code,
+                enrolled_at=desk.clock.now(),
+            ),
+        )
+    return told(
+        {
+            "host_token": host_token,
+            "provider_id": str(provider_id),
+            "enrollment_code": ENROLLMENT_PREFIX + code,
+            "bond": {
+                "deposit_code": BOND_PREFIX + code,
+                "amount_usdc": desk.shop.bond_usdc,
+                "destination": str(desk.shop.deployment.till_authority),
+                "program": str(desk.shop.deployment.program_id),
+            },
+        }
+    )
+
+
+@router.get("/profile", summary="Who I am, and where my bond stands")
+async def profile(request: Request) -> Response:
+    """`status` is `pending` until the bond is posted."""
+    desk = desk_of(request)
+    host, _ = await desk.callers.host(request.headers.get("authorization"))
+    async with reading(desk.pool) as conn:
+        standing = await lifecycle.standing(conn, host.provider_id)
+    return told(
+        {
+            "provider_id": str(host.provider_id),
+            "display_name": host.display_name,
+            "wallet": host.wallet,
+            "status": _status(host, standing),
+            "bond": _bond(desk, host, standing),
+            "metadata": {"enrollment_code": ENROLLMENT_PREFIX + host.code},
+            "agent": _agent(desk, host),
+        }
+    )
+
+
+def _status(host: Host, standing: BondStanding) -> str:
+    status = _STATUS[str(standing.state)]
+    return "retiring" if status == "active" and host.retiring_at is not None else status
+
+
+# The words operators' tools know, by the state of the bond.
+_STATUS = {
+    "none": "pending",
+    "pending": "pending",
+    "posted": "active",
+    "retiring": "cooldown",
+    "released": "bond_returned",
+    "seized": "banned",
+}
+
+
+def _bond(desk: Desk, host: Host, standing: BondStanding) -> dict[str, object]:
+    return {
+        "amount_usdc": desk.shop.bond_usdc,
+        "deposit_code": BOND_PREFIX + host.code,
+        "state": str(standing.state),
+        "posted_microusdc": standing.amount_microusdc,
+        "pending_microusdc": standing.pending_microusdc,
+        "address": standing.address,
+        "release_at": standing.release_at.isoformat() if standing.release_at else None,
+    }
+
+
+def _agent(desk: Desk, host: Host) -> dict[str, object]:
+    session = desk.sessions.get(host.provider_id)
+    return {
+        "paired": host.has_key,
+        "connected": session is not None,
+        "models": sorted(session.offers) if session is not None and session.ready else [],
+    }
+
+
+@router.get("/balance", summary="What I have earned")
+async def show_balance(request: Request) -> Response:
+    """In microunits of USDC; withdrawals on their way are not withdrawable."""
+    desk = desk_of(request)
+    host, _ = await desk.callers.host(request.headers.get("authorization"))
+    async with reading(desk.pool) as conn:
+        now = await balance(conn, accounts.host(host.provider_id))
+    return told(
+        {
+            "usdc_balance": now.net_microusdc,
+            "withdrawable_usdc_balance": max(0, now.available_microusdc),
+        }
+    )
+
+
+@router.post("/withdraw", summary="Send earnings to a wallet", openapi_extra=schema_of(Withdrawal))
+async def withdraw(request: Request) -> Response:
+    """`amount_usdc` is in dollars. With an `Idempotency-Key`, asking again pays once."""
+    desk = desk_of(request)
+    host, _ = await desk.callers.host(request.headers.get("authorization"))
+    asked = await json_of(request, Withdrawal)
+    amount = parse_usdc(asked.amount_usdc, field="amount_usdc")
+    key = request.headers.get("idempotency-key")
+    withdrawal_id = (
+        new_id(desk.clock)
+        if key is None
+        else uuid5(_IDEMPOTENCY_NAMESPACE, f"{host.provider_id}:{key[:255]}")
+    )
+    made = await withdrawals.request_now(
+        desk.pool,
+        desk.writer,
+        withdrawal_id=withdrawal_id,
+        provider_id=host.provider_id,
+        amount_microusdc=amount,
+        destination=asked.destination,
+        clock=desk.clock,
+    )
+    return told(made)
+
+
+@router.post("/retire", summary="Leave: no new requests from now on")
+async def retire(request: Request) -> Response:
+    """Running requests finish. The bond itself is retired on chain, by its owner's signature."""
+    desk = desk_of(request)
+    host, _ = await desk.callers.host(request.headers.get("authorization"))
+    async with transaction(desk.pool) as tx:
+        since = await store.set_retiring(tx, host.provider_id, desk.clock.now())
+        standing = await lifecycle.standing(tx, host.provider_id)
+    await desk.routes.refresh()
+    return told(
+        {
+            "status": "retiring",
+            "retiring_since": since.isoformat(),
+            "bond": _bond(desk, host, standing),
+            "next": "sign the program's `retire` with the bond's wallet to start the cooldown",
+        }
+    )
+
+
+@router.get("/transactions", summary="Requests I was paid for")
+async def transactions(request: Request, before: str | None = None) -> Response:
+    """Newest first, a page at a time; `before` is the last id of the page before."""
+    desk = desk_of(request)
+    host, _ = await desk.callers.host(request.headers.get("authorization"))
+    try:
+        last = UUID(before) if before is not None else _LAST_ID
+    except ValueError:
+        raise BodyInvalid(problem="not a request id", field="before") from None
+    async with reading(desk.pool) as conn:
+        earned = await store.earnings(conn, host.provider_id, before=last, limit=_PAGE)
+    return told(
+        {
+            "transactions": [_credit(each) for each in earned],
+            "next": str(earned[-1].request_id) if len(earned) == _PAGE else None,
+        }
+    )
+
+
+def _credit(earning: store.Earning) -> dict[str, object]:
+    split: Split = split_gross(earning.gross_microusdc)
+    return {
+        "id": str(earning.request_id),
+        "type": "CREDIT",
+        "model": earning.model,
+        "input_tokens": earning.input_tokens,
+        "output_tokens": earning.output_tokens,
+        "gross_microusdc": earning.gross_microusdc,
+        "usdc_amount": split.operator_microusdc,
+        "created_at": earning.ended_at.isoformat(),
+    }

@@ -1,0 +1,119 @@
+"""The coordinator's settings, read once from the environment and the settings file."""
+
+from dataclasses import dataclass
+
+from solders.pubkey import Pubkey
+
+from coordinator.agent import Timing
+from coordinator.order import Limits
+from settlement.chain.program import Deployment
+from settlement.settings import Address, SettingInvalid, SettingsReader
+
+DEFAULT_LISTEN = "127.0.0.1:8402"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpLimits:
+    """What one caller may do."""
+
+    register_per_minute: int = 10
+    requests_per_minute: int = 60_000
+    requests_at_once: int = 512
+    body_bytes: int = 8 * 1024 * 1024
+    body_seconds: float = 30
+    write_seconds: float = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shop:
+    """What the public answers say about us."""
+
+    public_url: str
+    dashboard_url: str
+    deployment: Deployment
+    cluster: str
+    bond_usdc: int = 50
+    default_input_per_1m_microusdc: int = 300_000
+    default_output_per_1m_microusdc: int = 600_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoordinatorSettings:
+    """Everything a coordinator process needs to know."""
+
+    database_url: str
+    listen: Address
+    log_level: str
+    shop: Shop
+    http: HttpLimits
+    limits: Limits
+    timing: Timing
+    pool_size: int
+    grace_seconds: int
+
+
+def read(reader: SettingsReader) -> CoordinatorSettings:
+    """Raises `SettingInvalid` naming what is missing or wrong."""
+    listen = reader.address("POD_COORDINATOR_LISTEN", DEFAULT_LISTEN)
+    public_url = reader.text("POD_PUBLIC_URL", f"http://{listen}").rstrip("/")
+    return CoordinatorSettings(
+        database_url=reader.text("DATABASE_URL"),
+        listen=listen,
+        log_level=reader.text("POD_LOG_LEVEL", "INFO").upper(),
+        shop=_shop(reader, public_url),
+        http=_http(reader),
+        limits=_limits(reader),
+        timing=_timing(reader),
+        pool_size=reader.integer("POD_COORDINATOR_POOL_SIZE", 12, least=6),
+        grace_seconds=reader.integer("POD_COORDINATOR_GRACE_SECONDS", 5),
+    )
+
+
+def _shop(reader: SettingsReader, public_url: str) -> Shop:
+    return Shop(
+        public_url=public_url,
+        dashboard_url=reader.text("DASHBOARD_BASE_URL", public_url).rstrip("/"),
+        deployment=Deployment(
+            program_id=_pubkey(reader, "POD_PROGRAM_ID"), mint=_pubkey(reader, "POD_USDC_MINT")
+        ),
+        cluster=reader.text("POD_CLUSTER", "localnet"),
+        default_input_per_1m_microusdc=reader.integer(
+            "POD_COORDINATOR_DEFAULT_INPUT_PER_1M", 300_000, least=1
+        ),
+        default_output_per_1m_microusdc=reader.integer(
+            "POD_COORDINATOR_DEFAULT_OUTPUT_PER_1M", 600_000, least=1
+        ),
+    )
+
+
+def _pubkey(reader: SettingsReader, name: str) -> Pubkey:
+    text = reader.text(name)
+    try:
+        return Pubkey.from_string(text)
+    except ValueError:
+        raise SettingInvalid(setting=name, problem="not a base58 address", got=text) from None
+
+
+def _http(reader: SettingsReader) -> HttpLimits:
+    return HttpLimits(
+        register_per_minute=reader.integer("POD_COORDINATOR_REGISTER_PER_MINUTE", 10, least=1),
+        requests_per_minute=reader.integer("POD_COORDINATOR_REQUESTS_PER_MINUTE", 60_000, least=1),
+        requests_at_once=reader.integer("POD_COORDINATOR_REQUESTS_AT_ONCE", 512, least=1),
+    )
+
+
+def _limits(reader: SettingsReader) -> Limits:
+    return Limits(
+        default_output_tokens=reader.integer("POD_COORDINATOR_DEFAULT_TOKENS", 4_096, least=1),
+        attempts=reader.integer("POD_COORDINATOR_ATTEMPTS", 3, least=1),
+        buffer_bytes=reader.integer("POD_COORDINATOR_BUFFER_BYTES", 1_048_576, least=4_096),
+    )
+
+
+def _timing(reader: SettingsReader) -> Timing:
+    return Timing(
+        silence_seconds=reader.integer("POD_COORDINATOR_SILENCE_SECONDS", 60, least=1),
+        first_chunk_seconds=reader.integer("POD_COORDINATOR_FIRST_CHUNK_SECONDS", 60, least=1),
+        idle_seconds=reader.integer("POD_COORDINATOR_IDLE_SECONDS", 120, least=1),
+        deadline_seconds=reader.integer("POD_COORDINATOR_DEADLINE_SECONDS", 300, least=1),
+    )
