@@ -172,7 +172,7 @@ async def _stream(
         if tokens_sent == behaviour.cut_after_tokens:
             assert request.transport is not None
             request.transport.abort()
-            raise ConnectionResetError("this backend breaks off here")
+            await asyncio.Event().wait()  # until the server notices and cancels this answer
         if behaviour.token_delay_seconds and index:
             await asyncio.sleep(behaviour.token_delay_seconds)
         await response.write(event)

@@ -264,8 +264,11 @@ class _Relay:
             raise BackendFailed("backend_timeout", "backend timeout") from None
         except aiohttp.ClientConnectorError as error:
             raise BackendFailed("backend_unreachable", f"backend unreachable: {error}") from error
+        except aiohttp.ClientPayloadError as error:
+            message = "transport error: error decoding response body"  # the real agent's words
+            raise BackendFailed("internal", message) from error
         except aiohttp.ClientError as error:
-            raise BackendFailed("internal", f"transport error: {error!r}") from error
+            raise BackendFailed("internal", f"transport error: {error}") from error
 
     async def _relay(self, response: aiohttp.ClientResponse) -> None:
         if not 200 <= response.status < 300:
