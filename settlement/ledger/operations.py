@@ -130,8 +130,8 @@ class Outcome:
     """The answer to one operation, in the order asked.
 
     `available_microusdc` is what the paying account had left after it (credits − debits − holds),
-    for `Hold`, `Charge`, `Capture` and `Void`; None for `Post` and for failures. A replay tells
-    what was told the first time.
+    for `Hold`, `Charge`, `Capture` and `Void`; None for `Post` and for failures, but for a `Hold`
+    that is `INSUFFICIENT`: then it is what there was. A replay tells what was told the first time.
     """
 
     code: Code

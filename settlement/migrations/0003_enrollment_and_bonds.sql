@@ -91,8 +91,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
                  from settlement.entry group by account_id) as e using (account_id)
    where (b.dr, b.cr, b.version) <> (coalesce(e.dr, 0), coalesce(e.cr, 0), coalesce(e.n, 0))
   union all
-  select 'entries are numbered', format('account %s: %s entries from %s to %s', account_id, count(*),
-         min(entry), max(entry))
+  select 'entries are numbered', format('account %s: %s entries from %s to %s', account_id,
+         count(*), min(entry), max(entry))
     from settlement.entry group by account_id
   having min(entry) <> 1 or max(entry) <> count(*) or count(distinct entry) <> count(*)
   union all

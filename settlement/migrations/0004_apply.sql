@@ -172,7 +172,7 @@ begin
       elsif a is null then v_code := 'account_unknown';
       elsif not a_open[a] then v_code := 'account_closed';
       elsif a_floored[a] and a_cr[a] - a_dr[a] - a_held[a] < o_amount[i] then
-        v_code := 'insufficient';
+        v_code := 'insufficient'; v_left := a_cr[a] - a_dr[a] - a_held[a];
       elsif a_dr[a] > c_max - a_held[a] - o_amount[i] then v_code := 'overflow';
       else
         a_held[a] := a_held[a] + o_amount[i];

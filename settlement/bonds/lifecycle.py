@@ -1,0 +1,258 @@
+"""The indexer's door for bonds: what the chain did to a bond becomes a row and an entry.
+
+A bond counts for an operator only when its code is theirs and its beneficiary is the wallet they
+enrolled. Anybody may post a bond under any code; a stranger's bond is booked under its own address
+and lets nobody work. Every fact is named by its movement or instruction: the same fact again
+changes nothing and returns the same operations, which the books then answer as replays.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from settlement import deposits
+from settlement.bonds.rules import BondEvent, BondState, after
+from settlement.chain.movement import ChainMoment, MovementKey
+from settlement.db import sql
+from settlement.db.pool import ReadConn, Tx
+from settlement.errors import Conflict, NotFound
+from settlement.ledger import accounts, postings, store
+from settlement.ledger.operations import AccountName, Operation
+from settlement.money import MicroUsdc
+
+_QUERIES: Final = sql.load("settlement.bonds", "bonds.sql")
+
+
+class BondUnknown(NotFound):
+    """The books know no bond at this address."""
+
+
+class BondConflict(Conflict):
+    """This movement was taken in before, as something else."""
+
+
+class Standing(StrEnum):
+    """How an operator stands, in the order of a bond's life."""
+
+    NONE = "none"
+    PENDING = "pending"  # bond money has come in, nothing is escrowed yet
+    POSTED = "posted"
+    RETIRING = "retiring"
+    RELEASED = "released"
+    SEIZED = "seized"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BondPosted:
+    """A bond was opened, by its depositor or (`record_funded`) from the till."""
+
+    key: MovementKey
+    moment: ChainMoment
+    address: str
+    code: bytes
+    beneficiary: str
+    amount_microusdc: MicroUsdc
+    rent_payer: str
+    cooldown_seconds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BondRetired:
+    """A bond's cooldown began; it may be released from `release_at` (chain time) on."""
+
+    key: MovementKey
+    moment: ChainMoment
+    address: str
+    release_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class BondReleased:
+    """A bond went back to its beneficiary."""
+
+    key: MovementKey
+    moment: ChainMoment
+    address: str
+    amount_microusdc: MicroUsdc
+    destination: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BondStanding:
+    """How an operator stands; `address` and `release_at` where there is a bond."""
+
+    state: Standing
+    amount_microusdc: MicroUsdc
+    pending_microusdc: MicroUsdc
+    address: str | None
+    release_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Bond:
+    address: str
+    state: BondState
+    provider_id: UUID | None
+    amount_microusdc: MicroUsdc
+
+    @property
+    def account(self) -> AccountName:
+        """Where its money is owed."""
+        if self.provider_id is None:
+            return accounts.bond_unenrolled(self.address)
+        return accounts.bond(self.provider_id)
+
+
+async def posted(tx: Tx, fact: BondPosted) -> list[Operation]:
+    """A bond was posted by its depositor: Dr chain:bond, Cr the operator's bond or a stranger's."""
+    account = await _open(tx, fact, BondEvent.POSTED)
+    amount = fact.amount_microusdc
+    return [postings.bond_posted(fact.key, fact.moment, account, amount, _meta(fact))]
+
+
+async def record_funded(tx: Tx, fact: BondPosted) -> AccountName:
+    """A bond was paid from the till; returns the account its money is owed on from now on.
+
+    The caller books the money (`postings.bond_funded`), as it knows the hold it was paid from.
+    """
+    return await _open(tx, fact, BondEvent.FUNDED)
+
+
+async def retired(tx: Tx, fact: BondRetired) -> list[Operation]:
+    """A bond's cooldown began: no money moves, its operator gets no new work.
+
+    Raises `BondUnknown`, `UnexpectedBondEvent`.
+    """
+    await _advance(tx, fact.key, fact.moment, fact.address, BondEvent.RETIRED, fact.release_at)
+    return []
+
+
+async def released(tx: Tx, fact: BondReleased) -> list[Operation]:
+    """A bond went back: Dr bond, Cr chain:bond. Raises `BondUnknown`, `UnexpectedBondEvent`."""
+    bond = await _advance(tx, fact.key, fact.moment, fact.address, BondEvent.RELEASED, None)
+    meta = {"bond": fact.address, "destination": fact.destination}
+    amount = fact.amount_microusdc
+    return [postings.bond_released(fact.key, fact.moment, bond.account, amount, meta)]
+
+
+async def standing(conn: ReadConn, provider_id: UUID) -> BondStanding:
+    """How the operator stands now; `none` for one we do not know."""
+    pending: int = await conn.fetchval(_QUERIES["pending"], accounts.bond_pending(provider_id)) or 0
+    row = await conn.fetchrow(_QUERIES["standing"], provider_id)
+    if row is None:
+        state = Standing.PENDING if pending > 0 else Standing.NONE
+        return BondStanding(
+            state=state,
+            amount_microusdc=MicroUsdc(0),
+            pending_microusdc=MicroUsdc(pending),
+            address=None,
+            release_at=None,
+        )
+    return BondStanding(
+        state=Standing(row["state"]),
+        amount_microusdc=row["amount"],
+        pending_microusdc=MicroUsdc(pending),
+        address=row["address"],
+        release_at=row["release_at"],
+    )
+
+
+async def active_providers(conn: ReadConn) -> set[UUID]:
+    """Operators who may be given work: a bond that counts is posted."""
+    rows = await conn.fetch(_QUERIES["active_providers"])
+    return {row["provider_id"] for row in rows}
+
+
+async def _open(tx: Tx, fact: BondPosted, event: BondEvent) -> AccountName:
+    bond = _Bond(
+        address=fact.address,
+        state=after(BondState.NONE, event),
+        provider_id=await _counts_for(tx, fact),
+        amount_microusdc=fact.amount_microusdc,
+    )
+    if await _seen(tx, fact.key, fact.address, event):
+        return bond.account
+    await store.open_account(tx, bond.account)
+    added = await tx.fetchval(
+        _QUERIES["add_bond"],
+        fact.address,
+        fact.code,
+        bond.provider_id,
+        fact.beneficiary,
+        fact.rent_payer,
+        fact.amount_microusdc,
+        fact.cooldown_seconds,
+        bond.state.value,
+        fact.moment.block_time,
+    )
+    if added is None:
+        raise BondConflict(reference=fact.key.reference, address=fact.address)
+    await _note(tx, fact.key, fact.moment, bond, event)
+    return bond.account
+
+
+async def _counts_for(tx: Tx, fact: BondPosted) -> UUID | None:
+    """The operator a new bond counts for: it has their code and pays out to their wallet."""
+    owner = await deposits.owner_of_code(tx, fact.code)
+    if isinstance(owner, deposits.BondCode) and owner.wallet == fact.beneficiary:
+        return owner.provider_id
+    return None
+
+
+async def _advance(
+    tx: Tx,
+    key: MovementKey,
+    moment: ChainMoment,
+    address: str,
+    event: BondEvent,
+    release_at: datetime | None,
+) -> _Bond:
+    row = await tx.fetchrow(_QUERIES["bond_for_update"], address)
+    if row is None:
+        raise BondUnknown(address=address)
+    known = await _seen(tx, key, address, event)
+    state = BondState(row["state"])
+    bond = _Bond(
+        address=address,
+        state=state if known else after(state, event),
+        provider_id=row["provider_id"],
+        amount_microusdc=row["amount"],
+    )
+    if not known:
+        await tx.execute(_QUERIES["move_bond"], address, bond.state.value, release_at)
+        await _note(tx, key, moment, bond, event)
+    return bond
+
+
+async def _seen(tx: Tx, key: MovementKey, address: str, event: BondEvent) -> bool:
+    """Whether this very fact was taken in before. Raises `BondConflict` if it was another one."""
+    row: asyncpg.Record | None = await tx.fetchrow(_QUERIES["known_event"], key.reference)
+    if row is None:
+        return False
+    if (row["address"], row["event"]) != (address, event.value):
+        raise BondConflict(reference=key.reference, address=address)
+    return True
+
+
+async def _note(
+    tx: Tx, key: MovementKey, moment: ChainMoment, bond: _Bond, event: BondEvent
+) -> None:
+    await tx.execute(
+        _QUERIES["add_event"],
+        key.reference,
+        bond.address,
+        event.value,
+        bond.state.value,
+        moment.slot,
+        moment.block_time,
+    )
+    if bond.provider_id is not None:
+        await tx.execute(_QUERIES["notify"], str(bond.provider_id))
+
+
+def _meta(fact: BondPosted) -> dict[str, str | int]:
+    return {"bond": fact.address, "code": fact.code.hex(), "beneficiary": fact.beneficiary}
