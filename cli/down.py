@@ -6,6 +6,7 @@ import signal
 import time
 
 from cli.options import DEFAULT_DIRECTORY, Directory, give_up, workspace_at
+from cli.workspace import Workspace
 
 _PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.05
@@ -13,11 +14,14 @@ _POLL_SECONDS = 0.05
 
 def down(directory: Directory = DEFAULT_DIRECTORY) -> None:
     """Stop the running system; nothing to do is success."""
-    workspace = workspace_at(directory)
+    print("stopped" if stop(workspace_at(directory)) else "nothing is running")
+
+
+def stop(workspace: Workspace) -> bool:
+    """End the supervisor and wait until it is gone; False when there was none."""
     pid = workspace.owner()
     if pid is None:
-        print("nothing is running")
-        return
+        return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -25,4 +29,4 @@ def down(directory: Directory = DEFAULT_DIRECTORY) -> None:
         if time.monotonic() > deadline:
             give_up(f"the supervisor (pid {pid}) did not end within {_PATIENCE_SECONDS:.0f} s")
         time.sleep(_POLL_SECONDS)
-    print("stopped")
+    return True

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import down, status, up
+from cli import demo, down, reconcile, status, up
 
 app = typer.Typer(
     help="Runs and inspects a podledger system on this machine.",
@@ -15,6 +15,8 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("down")(down.down)
 app.command("status")(status.status)
+app.command("demo")(demo.demo)
+app.command("reconcile")(reconcile.reconcile)
 
 
 def main() -> None:

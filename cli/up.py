@@ -52,9 +52,9 @@ def up(
     """
     workspace = workspace_at(directory)
     if workspace.owner() is not None:
-        _tell(_wait_until_healthy(workspace, None), as_json)
+        _tell(wait_until_healthy(workspace, None), as_json)
     elif detach:
-        running = _start_in_background(workspace, localnet)
+        running = start_in_background(workspace, localnet)
         _tell(running, as_json)
     else:
         _run_here(workspace, localnet, as_json)
@@ -65,7 +65,7 @@ def _run_here(workspace: Workspace, localnet: Path, as_json: bool) -> None:
     workspace.prepare()
     lock = workspace.own()
     if lock is None:
-        _tell(_wait_until_healthy(workspace, None), as_json)
+        _tell(wait_until_healthy(workspace, None), as_json)
         return
     workspace.withdraw()  # a killed supervisor may have left one behind
     screen = screen_for(console)
@@ -102,7 +102,8 @@ def _configuration(workspace: Workspace, localnet: Path) -> Configuration:
     )
 
 
-def _start_in_background(workspace: Workspace, localnet: Path) -> Running:
+def start_in_background(workspace: Workspace, localnet: Path) -> Running:
+    """Start a system that outlives this command; return once it is healthy."""
     workspace.prepare()
     log = workspace.logs / "supervisor.log"
     rotate(log)
@@ -119,7 +120,7 @@ def _start_in_background(workspace: Workspace, localnet: Path) -> Running:
         )
     with log.open(errors="replace") as shown:
         shown.seek(begin)
-        running = _wait_until_healthy(workspace, process, lambda: _copy(shown.read()))
+        running = wait_until_healthy(workspace, process, lambda: _copy(shown.read()))
         _copy(shown.read())
     return running
 
@@ -129,7 +130,7 @@ def _copy(text: str) -> None:
     sys.stderr.flush()
 
 
-def _wait_until_healthy(
+def wait_until_healthy(
     workspace: Workspace,
     process: "subprocess.Popen[bytes] | None",
     meanwhile: Callable[[], None] = lambda: None,

@@ -18,7 +18,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from cli.supervisor.child import CannotStart, Role, spawn
-from cli.supervisor.ports import FixedPort, free_port
+from cli.supervisor.ports import ChosenPorts, FixedPort, free_port
 from cli.supervisor.probe import chain_at
 from cli.workspace import Workspace
 from localnet import seed
@@ -48,14 +48,19 @@ class Chain:
         return self.wallets[name]
 
 
-def plan_chain(
-    http: aiohttp.ClientSession, workspace: Workspace, path: Path, settings: Settings
+async def plan_chain(
+    http: aiohttp.ClientSession,
+    workspace: Workspace,
+    ports: ChosenPorts,
+    path: Path,
+    settings: Settings,
 ) -> Chain:
     """Decide what to start and where it will listen; makes missing key files."""
     if settings.program is None:
         raise CannotStart(f"{path} has no [program]: which program holds the money?")
     keys = seed.load_or_create_keys(workspace.keys, settings)
-    rpc, ws, role, ports = _place(http, workspace, path, settings)
+    port = settings.embedded.rpc_port or await ports.take("localnet", settings.embedded.host)
+    rpc, ws, role, fixed = _place(http, workspace, path, settings, port)
     return Chain(
         name="cluster" if settings.chain.kind == "rpc" else "localnet",
         rpc=rpc,
@@ -64,12 +69,12 @@ def plan_chain(
         mint=settings.mint.address,
         wallets=keys.wallets,
         role=role,
-        fixed_ports=ports,
+        fixed_ports=fixed,
     )
 
 
 def _place(
-    http: aiohttp.ClientSession, workspace: Workspace, path: Path, settings: Settings
+    http: aiohttp.ClientSession, workspace: Workspace, path: Path, settings: Settings, port: int
 ) -> tuple[str, str, Role | None, tuple[FixedPort, ...]]:
     kind = settings.chain.kind
     if kind == "rpc":
@@ -77,7 +82,6 @@ def _place(
         assert rpc is not None
         return rpc, settings.chain.ws_url or rpc.replace("http", "ws", 1), None, ()
     host = settings.embedded.host
-    port = settings.embedded.rpc_port or free_port(host)
     match kind:
         case "embedded":
             command = [sys.executable, "-P", "-m", "localnet", "--config", str(path.absolute())]

@@ -5,16 +5,19 @@ there, a port that is free now can be gone when the process that wants it starts
 """
 
 import asyncio
+import json
 import secrets
 import socket
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from cli.supervisor.child import CannotStart
 
 _PAUSE_SECONDS = 0.1
 _LOWEST = 14_000
 _HIGHEST = 32_000
+_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +49,43 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-async def require_free(ports: list[FixedPort], patience_seconds: float = 5.0) -> None:
+class ChosenPorts:
+    """Ports we chose ourselves, remembered in a file: addresses stay good from start to start."""
+
+    def __init__(self, file: Path, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+        self._file = file
+        self._patience_seconds = patience_seconds
+        self._known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+
+    async def take(self, name: str, host: str = "127.0.0.1") -> int:
+        """The port this role had last time, or another where somebody else has it now."""
+        remembered = self._known.get(name)
+        if remembered is not None and await _becomes_free(host, remembered, self._patience_seconds):
+            return remembered
+        self._known[name] = free_port(host)
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(json.dumps(self._known, indent=2))
+        fresh.replace(self._file)
+        return self._known[name]
+
+
+async def require_free(ports: list[FixedPort], patience_seconds: float = _PATIENCE_SECONDS) -> None:
     """Raise `CannotStart` naming the first port that stays taken.
 
     We wait a moment first: the processes of a killed supervisor need that long to be gone.
     """
-    deadline = time.monotonic() + patience_seconds
     for wanted in ports:
-        while not is_free(wanted.host, wanted.port):
-            if time.monotonic() > deadline:
-                raise CannotStart(
-                    f"port {wanted.port} on {wanted.host} is taken by another program, and the"
-                    f" {wanted.used_by} needs it: stop that program, or {wanted.change}"
-                )
-            await asyncio.sleep(_PAUSE_SECONDS)
+        if not await _becomes_free(wanted.host, wanted.port, patience_seconds):
+            raise CannotStart(
+                f"port {wanted.port} on {wanted.host} is taken by another program, and the"
+                f" {wanted.used_by} needs it: stop that program, or {wanted.change}"
+            )
+
+
+async def _becomes_free(host: str, port: int, patience_seconds: float) -> bool:
+    deadline = time.monotonic() + patience_seconds
+    while not is_free(host, port):
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(_PAUSE_SECONDS)
+    return True

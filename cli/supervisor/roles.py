@@ -14,13 +14,14 @@ import aiohttp
 
 from cli.supervisor.chain import Chain
 from cli.supervisor.child import CannotStart, Role, spawn
-from cli.supervisor.ports import FixedPort, free_port, is_free
+from cli.supervisor.ports import ChosenPorts, FixedPort
 from cli.supervisor.probe import Probe, database_at, health_of
 from cli.workspace import Workspace
 from localnet import postgres
 from settlement.settings import Address
 
 DATABASE = "podledger"
+_HOST = "127.0.0.1"
 _CHANGE_COORDINATOR = "set POD_COORDINATOR_LISTEN to another address"
 
 
@@ -33,11 +34,13 @@ class DatabasePlace:
     cluster: postgres.Cluster | None
 
 
-def plan_database(workspace: Workspace, given: str | None) -> DatabasePlace:
+async def plan_database(
+    workspace: Workspace, ports: ChosenPorts, given: str | None
+) -> DatabasePlace:
     """The database that `DATABASE_URL` names, or the embedded one (created if missing)."""
     if given is not None:
         return DatabasePlace(dsn=given, role=None, cluster=None)
-    cluster = postgres.Cluster(directory=workspace.postgres, port=_port_of(workspace))
+    cluster = postgres.Cluster(directory=workspace.postgres, port=await ports.take("postgres"))
     try:
         postgres.create(cluster)
     except (postgres.PostgresFailed, OSError) as error:
@@ -59,19 +62,6 @@ def plan_database(workspace: Workspace, given: str | None) -> DatabasePlace:
     return DatabasePlace(dsn=cluster.dsn(DATABASE), role=role, cluster=cluster)
 
 
-def _port_of(workspace: Workspace) -> int:
-    """The port of last time where it is still free: connection strings stay good."""
-    remembered = workspace.postgres / "port"
-    if remembered.exists():
-        port = int(remembered.read_text())
-        if is_free("127.0.0.1", port):
-            return port
-    port = free_port()
-    workspace.postgres.mkdir(parents=True, exist_ok=True)
-    remembered.write_text(str(port))
-    return port
-
-
 @dataclass(frozen=True, kw_only=True)
 class Services:
     """The roles that need a migrated database and an initialized program."""
@@ -82,9 +72,10 @@ class Services:
     fixed_ports: tuple[FixedPort, ...]
 
 
-def plan_services(
+async def plan_services(
     http: aiohttp.ClientSession,
     workspace: Workspace,
+    ports: ChosenPorts,
     chain: Chain,
     database: DatabasePlace,
     listen: Address,
@@ -94,7 +85,7 @@ def plan_services(
         host=listen.host, port=listen.port, used_by="coordinator", change=_CHANGE_COORDINATOR
     )
     if listen.port == 0:
-        listen = Address(host=listen.host, port=free_port(listen.host))
+        listen = Address(host=listen.host, port=await ports.take("coordinator", listen.host))
     coordinator_url = f"http://{listen}"
     common = {
         "DATABASE_URL": database.dsn,
@@ -107,13 +98,13 @@ def plan_services(
     }
     keyfile = {"POD_PAYER_KEYFILE": str(workspace.keys / "payer.json")}
     public = {"POD_COORDINATOR_LISTEN": str(listen), "POD_PUBLIC_URL": coordinator_url}
-    provider_listen = Address(host="127.0.0.1", port=free_port())
+    provider_listen = Address(host=_HOST, port=await ports.take("provider"))
     provider = ["localnet.provider", "--coordinator", coordinator_url]
     provider += ["--directory", str(workspace.provider), "--listen", str(provider_listen)]
     roles = (
-        _with_status(http, "indexer", ["indexer", "follow"], common),
-        _with_status(http, "settlement", ["settlement", "work"], common),
-        _with_status(http, "signer", ["settlement", "sign"], {**common, **keyfile}),
+        await _with_status(http, ports, "indexer", ["indexer", "follow"], common),
+        await _with_status(http, ports, "settlement", ["settlement", "work"], common),
+        await _with_status(http, ports, "signer", ["settlement", "sign"], {**common, **keyfile}),
         _at(http, "coordinator", ["coordinator"], {**common, **public}, coordinator_url),
         _at(http, "provider", provider, {}, f"http://{provider_listen}"),
     )
@@ -125,11 +116,15 @@ def plan_services(
     )
 
 
-def _with_status(
-    http: aiohttp.ClientSession, name: str, module: list[str], environment: dict[str, str]
+async def _with_status(
+    http: aiohttp.ClientSession,
+    ports: ChosenPorts,
+    name: str,
+    module: list[str],
+    environment: dict[str, str],
 ) -> Role:
     """A role that serves nothing but its own /health and /metrics."""
-    listen = Address(host="127.0.0.1", port=free_port())
+    listen = Address(host=_HOST, port=await ports.take(name))
     settings = {**environment, "POD_METRICS_LISTEN": str(listen)}
     return _at(http, name, module, settings, f"http://{listen}")
 

@@ -18,14 +18,14 @@ import aiohttp
 from cli.supervisor.bootstrap import prepare_chain, prepare_database
 from cli.supervisor.chain import Chain, plan_chain
 from cli.supervisor.child import CannotStart, Child, Role
-from cli.supervisor.ports import require_free
+from cli.supervisor.ports import ChosenPorts, require_free
 from cli.supervisor.roles import DatabasePlace, Services, plan_database, plan_services
 from cli.supervisor.screen import Screen
 from cli.workspace import Running, RunningRole, Workspace
 from localnet.settings import Settings
 from settlement.settings import Address
 
-_FAILURES_BEFORE_READY = 5
+_FAILURES_BEFORE_READY = 6
 _START_SECONDS = 180.0
 _POLL_SECONDS = 0.05
 _LOG_TAIL_LINES = 12
@@ -62,10 +62,11 @@ class System:
         Raises `CannotStart`.
         """
         settings = self._configuration
-        chain = plan_chain(http, self._workspace, settings.localnet_file, settings.localnet)
+        workspace, ports = self._workspace, ChosenPorts(self._workspace.directory / "ports.json")
+        chain = await plan_chain(http, workspace, ports, settings.localnet_file, settings.localnet)
         await require_free(list(chain.fixed_ports))
-        database = plan_database(self._workspace, settings.database_url)
-        services = plan_services(http, self._workspace, chain, database, settings.listen)
+        database = await plan_database(workspace, ports, settings.database_url)
+        services = await plan_services(http, workspace, ports, chain, database, settings.listen)
         await require_free(list(services.fixed_ports))
         self._plan = chain, database, services
         below = [role for role in (database.role, chain.role) if role is not None]

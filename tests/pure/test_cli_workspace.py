@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.supervisor.child import CannotStart
-from cli.supervisor.ports import FixedPort, free_port, is_free, require_free
+from cli.supervisor.ports import ChosenPorts, FixedPort, free_port, is_free, require_free
 from cli.workspace import Running, RunningRole, Workspace
 
 
@@ -119,3 +119,17 @@ def test_a_free_port_has_a_free_neighbour() -> None:
     port = free_port()
     assert is_free("127.0.0.1", port)
     assert is_free("127.0.0.1", port + 1)
+
+
+async def test_chosen_ports_stay_the_same_until_somebody_takes_one(tmp_path: Path) -> None:
+    file = tmp_path / "ports.json"
+    first = await ChosenPorts(file).take("indexer")
+    other = await ChosenPorts(file).take("provider")
+    assert first != other
+    assert await ChosenPorts(file).take("indexer") == first
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first))
+        taken.listen()
+        moved = await ChosenPorts(file, patience_seconds=0.05).take("indexer")
+    assert moved != first
+    assert await ChosenPorts(file).take("indexer") == moved

@@ -1,0 +1,105 @@
+"""The last part of the story: earnings go to a wallet, the bond goes back, the books are proved."""
+
+import json
+
+from cli.reconcile import reconcile_now
+from cli.story.report import PaidWithdrawal, ReturnedBond, StoryFailed
+from cli.story.stage import Operator, Stage, until
+from cli.wallet import carry_out, token_units
+from settlement.chain import program
+from settlement.chain.layouts import BOND_AMOUNT
+from settlement.chain.rpc import RpcRefused
+from settlement.money import format_usdc
+
+_COOLDOWN_SECONDS = 90 * 86_400
+_METHOD_NOT_FOUND = -32_601
+
+
+async def withdraw(stage: Stage, operator: Operator) -> None:
+    """Everything the operator may take out, to a wallet that never held USDC before."""
+    balance = await operator.api.get("/v1/host/balance")
+    amount = int(balance["withdrawable_usdc_balance"])
+    destination = stage.people.earnings.pubkey()
+    # Written as text: a binary float has already lost the amount.
+    body = (
+        f'{{"amount_usdc": {format_usdc(amount)}, "destination": {json.dumps(str(destination))}}}'
+    )
+    answer = await operator.api.post("/v1/host/withdraw", body)
+    account = program.associated_token_address(destination, stage.deployment.mint)
+
+    async def is_paid() -> bool:
+        return await token_units(stage.rpc, account) == amount
+
+    await until("the earnings to arrive", is_paid)
+    [paid] = await stage.rpc.signatures_for(account, limit=1)
+    identity = str(answer.get("withdrawal_id") or answer.get("id"))
+    stage.report.withdrawal = PaidWithdrawal(
+        id=identity, amount=amount, destination=str(destination), signature=paid.signature
+    )
+    stage.report.step("withdraw", id=paid.signature, amount=amount, note=f"to {destination}")
+
+
+async def bring_the_bond_back(stage: Stage, operator: Operator, posted: str) -> None:
+    """Retire, let 90 days of chain time pass, release. Stops where time cannot be moved."""
+    wallet = stage.people.operator
+    address = stage.deployment.bond(operator.code, wallet.pubkey())
+    retire = program.retire(
+        stage.deployment, signer=wallet.pubkey(), code=operator.code, beneficiary=wallet.pubkey()
+    )
+    retired = await carry_out(stage.rpc, [retire], wallet)
+    stage.report.step("retire", id=retired.signature, note=f"bond {address}")
+    released = None
+    if await _ninety_days_later(stage):
+        released = await _release(stage, operator)
+    stage.report.bond = ReturnedBond(
+        address=str(address),
+        amount=BOND_AMOUNT,
+        posted=posted,
+        retired=retired.signature,
+        released=released,
+    )
+
+
+async def _ninety_days_later(stage: Stage) -> bool:
+    try:
+        await stage.rpc.call("localnet_advanceClock", [_COOLDOWN_SECONDS])
+    except RpcRefused as refusal:
+        if refusal.error_code != _METHOD_NOT_FOUND:
+            raise StoryFailed(str(refusal)) from refusal
+        stage.report.stopped_because = (
+            "this chain's clock cannot be moved: the bond comes back after 90 days, by `release`"
+        )
+        stage.report.step("90 days pass", note="not on this chain")
+        return False
+    stage.report.step("90 days pass", note="on the chain's clock")
+    return True
+
+
+async def _release(stage: Stage, operator: Operator) -> str:
+    wallet = stage.people.operator
+    account = program.associated_token_address(wallet.pubkey(), stage.deployment.mint)
+    before = await token_units(stage.rpc, account)
+    release = program.release(
+        stage.deployment,
+        code=operator.code,
+        beneficiary=wallet.pubkey(),
+        rent_payer=wallet.pubkey(),
+    )
+    landed = await carry_out(stage.rpc, [release], wallet)
+    returned = await token_units(stage.rpc, account) - before
+    if returned != BOND_AMOUNT:
+        raise StoryFailed(f"the bond came back as {format_usdc(returned)} USDC")
+    stage.report.step("the bond comes back", id=landed.signature, amount=returned)
+    return landed.signature
+
+
+async def reconcile(stage: Stage) -> None:
+    """Books against chain at one slot; every difference must be 0."""
+    found = await reconcile_now(stage.running)
+    stage.report.reconcile = found
+    for vault in found.vaults:
+        stage.report.step(
+            f"reconcile {vault.name}", amount=vault.chain, note=f"difference {vault.difference}"
+        )
+    if any(vault.difference for vault in found.vaults):
+        raise StoryFailed(f"books and chain differ at slot {found.slot}: {found.vaults}")
