@@ -1,0 +1,884 @@
+-- The whole truth about settlement's tables and functions, readable top to bottom; the numbered
+-- migrations lead to the same (a test compares). Roles come first: migrations/0001_roles.sql.
+-- Amounts are microunits. Each part is called by the migration it is made by.
+set local role pod_owner;
+
+-- 0002_ledger -------------------------------------------------------------------------------
+
+-- The books. Journal rows (charge, txn, transfer, hold_event, batch) are only ever added; balance
+-- and hold are projections of them that settlement.apply_v1 alone moves. Amounts are microunits.
+-- What accounts there are: the same chart as settlement/ledger/accounts.py, which a test compares.
+create table settlement.account_kind (
+  kind text primary key,
+  pattern text not null,                            -- what a name of this kind looks like
+  side text not null check (side in ('asset', 'liability', 'equity', 'revenue', 'expense')),
+  asset text not null check (asset in ('USDC', 'SOL')),
+  floored boolean not null,                         -- credits - debits - holds stays >= 0
+  parent text,                                      -- reports add children up under this name
+  gl_code text not null
+);
+insert into settlement.account_kind (kind, pattern, side, asset, floored, parent, gl_code) values
+  ('chain_vault', '^chain:(till|bond)$', 'asset', 'USDC', false, null, '1010'),
+  ('unexplained_out', '^unexplained-out$', 'asset', 'USDC', false, null, '1090'),
+  ('bad_debt', '^bad-debt$', 'expense', 'USDC', false, null, '5090'),
+  ('user', '^user:[0-9a-f-]{36}$', 'liability', 'USDC', true, null, '2010'),
+  ('host', '^host:[0-9a-f-]{36}$', 'liability', 'USDC', true, null, '2020'),
+  ('bond', '^bond:[0-9a-f-]{36}$', 'liability', 'USDC', true, null, '2030'),
+  ('bond_pending', '^bond-pending:[0-9a-f-]{36}$', 'liability', 'USDC', true, null, '2040'),
+  ('bond_unenrolled', '^bond-unenrolled:[1-9A-HJ-NP-Za-km-z]{32,44}$', 'liability', 'USDC', true,
+   null, '2050'),
+  ('suspense', '^suspense$', 'liability', 'USDC', true, null, '2060'),
+  ('quarantine', '^quarantine$', 'liability', 'USDC', true, null, '2070'),
+  ('refund_pool', '^refund-pool$', 'liability', 'USDC', true, null, '2080'),
+  ('treasury', '^treasury$', 'revenue', 'USDC', false, null, '4010'),
+  ('treasury_child', '^treasury:[a-z][a-z0-9_-]*$', 'revenue', 'USDC', false, 'treasury', '4010');
+
+create table settlement.account (
+  account_id bigint generated always as identity primary key,
+  name text not null unique,
+  kind text not null references settlement.account_kind,
+  asset text not null,
+  floored boolean not null,
+  opened_at timestamptz not null default clock_timestamp(),
+  closed_at timestamptz
+);
+
+-- The only table that is updated on every request: no second index, so each update can be HOT.
+create table settlement.balance (
+  account_id bigint primary key references settlement.account,
+  dr bigint not null default 0 check (dr >= 0),
+  cr bigint not null default 0 check (cr >= 0),
+  held bigint not null default 0 check (held >= 0),
+  version bigint not null default 0 check (version >= 0),      -- how many entries it has
+  floored boolean not null,
+  constraint no_overdraft check (not floored or cr - dr - held >= 0)
+) with (fillfactor = 50);
+
+-- A posting process. A new life of it raises the epoch, which fences all older ones.
+create table settlement.writer (
+  writer_id integer generated always as identity primary key,
+  name text not null unique,
+  epoch integer not null,
+  head_seq bigint not null default 0,
+  head_hash bytea not null,
+  treasury_account bigint not null references settlement.account
+);
+
+-- One row per commit of a writer: hash = sha256(header, hash of the one before, Merkle root).
+create table settlement.batch (
+  writer_id integer not null references settlement.writer,
+  seq bigint not null check (seq > 0),
+  epoch integer not null,
+  n integer not null check (n > 0),
+  root bytea not null,
+  prev_hash bytea not null,
+  hash bytea not null,
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (writer_id, seq),
+  unique (writer_id, prev_hash)
+);
+
+create table settlement.hold (
+  hold_id uuid primary key,
+  account_id bigint not null references settlement.account,
+  amount bigint not null check (amount > 0),
+  purpose text not null check (purpose in ('request', 'payout')),
+  writer_id integer not null references settlement.writer,
+  epoch integer not null,
+  state text not null default 'open' check (state in ('open', 'captured', 'voided')),
+  captured bigint not null default 0 check (captured >= 0),
+  released bigint not null default 0 check (released >= 0),
+  check (case state when 'open' then captured = 0 and released = 0
+         when 'voided' then captured = 0 and released = amount
+         else captured + released = amount end)
+);
+create index hold_open on settlement.hold (writer_id, purpose) where state = 'open';
+
+create table settlement.hold_event (
+  hold_id uuid not null references settlement.hold,
+  event text not null check (event in ('placed', 'voided')),
+  reason text,
+  available_after bigint not null,
+  writer_id integer not null,
+  epoch integer not null,
+  batch_seq bigint not null,
+  ord integer not null,
+  recorded_at timestamptz not null,
+  check ((event = 'voided') = (reason is not null)),
+  primary key (hold_id, event),
+  unique (writer_id, batch_seq, ord)
+);
+
+-- The hot journal: one row for a settled request, two linked transfers folded into one. No foreign
+-- keys on purpose: each would cost a lookup and a lock per row, and apply_v1 joins the accounts.
+create table settlement.charge (
+  request_id uuid primary key,                                 -- also the id of its hold
+  user_account bigint not null,
+  operator_account bigint not null,
+  treasury_account bigint not null,
+  gross bigint not null check (gross >= 0),
+  operator_share bigint not null check (operator_share >= 0),
+  treasury_share bigint not null check (treasury_share >= 0),
+  split_bps integer not null check (split_bps between 0 and 10000),
+  user_entry bigint not null,
+  operator_entry bigint not null,
+  treasury_entry bigint not null,
+  user_balance_after bigint not null,
+  user_available_after bigint not null check (user_available_after >= 0),
+  writer_id integer not null,
+  epoch integer not null,
+  batch_seq bigint not null,
+  ord integer not null,
+  recorded_at timestamptz not null,
+  constraint gross_is_shared check (gross = operator_share + treasury_share),
+  constraint treasury_share_is_floored
+    check (treasury_share = div(gross::numeric * split_bps, 10000)),
+  check (user_account <> operator_account and operator_account <> treasury_account),
+  unique (writer_id, batch_seq, ord),
+  unique (user_account, user_entry),
+  unique (operator_account, operator_entry)
+);
+
+-- Everything else that moves money, one row per business event and one per transfer.
+create table settlement.txn (
+  txn_id uuid primary key,
+  kind text not null,
+  slot bigint check (slot >= 0),
+  event_at timestamptz not null,
+  recorded_at timestamptz not null,
+  effective_on date not null,
+  external_ref text unique,
+  reverses uuid unique references settlement.txn,
+  hold_id uuid unique references settlement.hold,             -- the hold that it captured
+  hold_captured bigint check (hold_captured > 0),
+  available_after bigint,                                     -- of the hold's account
+  actor text not null,
+  reason text,
+  meta jsonb not null,
+  content_sha256 bytea not null,
+  writer_id integer not null,
+  epoch integer not null,
+  batch_seq bigint not null,
+  ord integer not null,
+  check (num_nulls(hold_id, hold_captured, available_after) in (0, 3)),
+  check (reverses <> txn_id),
+  unique (writer_id, batch_seq, ord)
+);
+
+create table settlement.transfer (
+  txn_id uuid not null references settlement.txn,
+  leg integer not null,
+  debit bigint not null references settlement.account,
+  credit bigint not null references settlement.account,
+  amount bigint not null check (amount > 0),
+  debit_entry bigint not null,
+  credit_entry bigint not null,
+  check (debit <> credit),
+  primary key (txn_id, leg),
+  unique (debit, debit_entry),
+  unique (credit, credit_entry)
+);
+
+-- History is not changed, by nobody, whatever was granted.
+create function settlement.refuse_change_v1() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception '% on %.% is refused: the books only grow', tg_op, tg_table_schema,
+    tg_table_name using errcode = 'PL003';
+end
+$$;
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['charge', 'txn', 'transfer', 'hold_event', 'batch'] loop
+    execute format('create trigger only_grows before update or delete or truncate on settlement.%I
+      for each statement execute function settlement.refuse_change_v1()', v_table);
+  end loop;
+  foreach v_table in array array['account_kind', 'account', 'balance', 'hold', 'writer'] loop
+    execute format('create trigger nothing_lost before delete or truncate on settlement.%I
+      for each statement execute function settlement.refuse_change_v1()', v_table);
+  end loop;
+end
+$$;
+
+-- Every movement, one row per account it touched, numbered per account.
+create view settlement.entry as
+  select t.debit as account_id, t.debit_entry as entry, t.amount as dr, 0::bigint as cr,
+         x.kind, x.txn_id as cause_id, x.external_ref, x.slot, x.event_at, x.recorded_at,
+         x.writer_id, x.batch_seq, x.ord
+    from settlement.transfer t join settlement.txn x using (txn_id)
+  union all
+  select t.credit, t.credit_entry, 0::bigint, t.amount,
+         x.kind, x.txn_id, x.external_ref, x.slot, x.event_at, x.recorded_at,
+         x.writer_id, x.batch_seq, x.ord
+    from settlement.transfer t join settlement.txn x using (txn_id)
+  union all
+  select user_account, user_entry, gross, 0::bigint, 'charge', request_id, null, null::bigint,
+         recorded_at, recorded_at, writer_id, batch_seq, ord from settlement.charge
+  union all
+  select operator_account, operator_entry, 0::bigint, operator_share, 'charge', request_id, null,
+         null::bigint, recorded_at, recorded_at, writer_id, batch_seq, ord from settlement.charge
+  union all
+  select treasury_account, treasury_entry, 0::bigint, treasury_share, 'charge', request_id, null,
+         null::bigint, recorded_at, recorded_at, writer_id, batch_seq, ord from settlement.charge;
+
+-- What was set aside and given back or spent, one row each.
+create view settlement.hold_flow as
+  select h.account_id, h.hold_id, case e.event when 'placed' then h.amount else -h.amount end
+         as held, e.writer_id, e.batch_seq, e.ord
+    from settlement.hold_event e join settlement.hold h using (hold_id)
+  union all
+  select h.account_id, h.hold_id, -h.amount, c.writer_id, c.batch_seq, c.ord
+    from settlement.charge c join settlement.hold h on h.hold_id = c.request_id
+  union all
+  select h.account_id, h.hold_id, -h.amount, x.writer_id, x.batch_seq, x.ord
+    from settlement.txn x join settlement.hold h using (hold_id);
+
+-- What one row contributes to its batch's hash: all that stands in it, in a fixed order.
+create function settlement.leaf_v1(p_text text) returns bytea
+language sql immutable as $$ select sha256('\x00'::bytea || convert_to(p_text, 'UTF8')) $$;
+
+create function settlement.batch_leaves_v1(p_writer integer, p_seq bigint)
+returns table (ord integer, leaf bytea)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select c.ord, settlement.leaf_v1(concat_ws('|', 'charge/1', c.request_id, c.user_account,
+    c.operator_account, c.treasury_account, c.gross, c.operator_share, c.treasury_share,
+    c.split_bps, c.user_entry, c.operator_entry, c.treasury_entry, c.user_balance_after,
+    c.user_available_after, c.writer_id, c.epoch, c.batch_seq, c.ord,
+    extract(epoch from c.recorded_at)))
+    from settlement.charge c where c.writer_id = p_writer and c.batch_seq = p_seq
+  union all
+  select e.ord, settlement.leaf_v1(concat_ws('|', 'hold/1', e.hold_id, e.event, h.account_id,
+    h.amount, h.purpose, coalesce(to_json(e.reason)::text, '-'), e.available_after, e.writer_id,
+    e.epoch, e.batch_seq, e.ord, extract(epoch from e.recorded_at)))
+    from settlement.hold_event e join settlement.hold h using (hold_id)
+   where e.writer_id = p_writer and e.batch_seq = p_seq
+  union all
+  select x.ord, settlement.leaf_v1(jsonb_build_array('txn/1', x.txn_id, x.kind, x.slot,
+    extract(epoch from x.event_at), extract(epoch from x.recorded_at), x.effective_on,
+    x.external_ref, x.reverses, x.hold_id, x.hold_captured, x.available_after, x.actor, x.reason,
+    x.meta, encode(x.content_sha256, 'hex'), x.writer_id, x.epoch, x.batch_seq, x.ord,
+    (select jsonb_agg(jsonb_build_array(t.debit, t.credit, t.amount, t.debit_entry, t.credit_entry)
+                      order by t.leg)
+       from settlement.transfer t where t.txn_id = x.txn_id))::text)
+    from settlement.txn x where x.writer_id = p_writer and x.batch_seq = p_seq
+$$;
+
+-- The Merkle root of RFC 6962: neighbours are paired, an odd last one moves up unchanged.
+create function settlement.merkle_root_v1(p_leaves bytea[]) returns bytea
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  v_level bytea[] := p_leaves;
+begin
+  while cardinality(v_level) > 1 loop
+    select array_agg(case when n < cardinality(v_level)
+                          then sha256('\x01'::bytea || v_level[n] || v_level[n + 1])
+                          else v_level[n] end order by n)
+      into v_level from generate_series(1, cardinality(v_level), 2) as n;
+  end loop;
+  return v_level[1];
+end
+$$;
+
+create function settlement.batch_hash_v1(
+  p_writer integer, p_epoch integer, p_seq bigint, p_n integer, p_prev bytea, p_root bytea)
+returns bytea language sql immutable as $$
+  select sha256(convert_to(concat_ws('|', 'batch/1', p_writer, p_epoch, p_seq, p_n), 'UTF8')
+                || p_prev || p_root)
+$$;
+
+-- Opens the account of this name if there is none; what it may do follows from its kind.
+create function settlement.open_account_v1(p_name text, p_kind text) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_id bigint;
+begin
+  insert into settlement.account (name, kind, asset, floored)
+  select p_name, k.kind, k.asset, k.floored from settlement.account_kind k
+   where k.kind = p_kind and p_name ~ k.pattern
+  on conflict (name) do nothing returning account_id into v_id;
+  if v_id is not null then
+    insert into settlement.balance (account_id, floored)
+    select account_id, floored from settlement.account where account_id = v_id;
+    return v_id;
+  end if;
+  select account_id into v_id from settlement.account where name = p_name and kind = p_kind;
+  if v_id is null then
+    raise exception 'no account of kind % is called %', p_kind, p_name using errcode = 'PL005';
+  end if;
+  return v_id;
+end
+$$;
+
+-- A new life of the writer of this name: older lives are fenced from here on.
+create function settlement.open_writer_v1(p_name text)
+returns table (writer_id integer, epoch integer, treasury text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  v_treasury constant text := 'treasury:' || p_name;
+  v_account constant bigint := settlement.open_account_v1(v_treasury, 'treasury_child');
+begin
+  return query
+    insert into settlement.writer as x (name, epoch, head_hash, treasury_account)
+    values (p_name, 1, sha256(convert_to('writer/1|' || p_name, 'UTF8')), v_account)
+    on conflict (name) do update set epoch = x.epoch + 1
+    returning x.writer_id, x.epoch, v_treasury;
+end
+$$;
+grant execute on function settlement.open_account_v1(text, text), settlement.open_writer_v1(text)
+  to pod_coordinator, pod_indexer, pod_settlement;
+
+-- Accounts there is one of.
+select settlement.open_account_v1(name, kind) from (values
+  ('chain:till', 'chain_vault'), ('chain:bond', 'chain_vault'),
+  ('unexplained-out', 'unexplained_out'), ('bad-debt', 'bad_debt'), ('suspense', 'suspense'),
+  ('quarantine', 'quarantine'), ('refund-pool', 'refund_pool'), ('treasury', 'treasury')
+) as x (name, kind);
+
+-- Everybody of ours reads the books; nobody but the functions above writes them.
+grant select on all tables in schema settlement
+  to pod_coordinator, pod_indexer, pod_settlement, pod_finance;
+
+-- 0003_enrollment_and_bonds -----------------------------------------------------------------
+
+-- Who a deposit code belongs to, which operators are enrolled, what is known of each bond; and the
+-- check of the books as a whole.
+create table settlement.operator (
+  provider_id uuid primary key,
+  wallet text not null check (length(wallet) between 32 and 44),
+  enrolled_at timestamptz not null default now()
+);
+
+-- One space of 8 bytes for users and bonds, as on chain: a bond's code is eight letters or digits,
+-- a user's never is. A code is reserved for ever.
+create table settlement.deposit_code (
+  code bytea primary key check (octet_length(code) = 8),
+  user_id uuid unique,
+  provider_id uuid unique references settlement.operator,
+  reserved_at timestamptz not null default now(),
+  check (num_nonnulls(user_id, provider_id) = 1),
+  check ((provider_id is not null) = (encode(code, 'escape') ~ '^[A-Za-z0-9]{8}$'))
+);
+
+-- Each bond account seen on chain. It counts for a provider only when its beneficiary is the wallet
+-- enrolled; else provider_id is null and its money is booked under its address.
+create table settlement.bond (
+  address text primary key,
+  code bytea not null check (octet_length(code) = 8),
+  provider_id uuid references settlement.operator,
+  beneficiary text not null,
+  rent_payer text not null,
+  amount bigint not null check (amount > 0),
+  cooldown_seconds bigint not null check (cooldown_seconds >= 0),
+  state text not null check (state in ('posted', 'retiring', 'released', 'seized')),
+  posted_at timestamptz not null,
+  release_at timestamptz,
+  check (state <> 'retiring' or release_at is not null)
+);
+create index bond_of_provider on settlement.bond (provider_id) where provider_id is not null;
+
+create table settlement.bond_event (
+  external_ref text primary key,                    -- the movement or instruction that said so
+  address text not null references settlement.bond,
+  event text not null,
+  state_after text not null,
+  slot bigint not null,
+  event_at timestamptz not null,
+  recorded_at timestamptz not null default now()
+);
+create index bond_event_of_bond on settlement.bond_event (address);
+
+create trigger only_grows before update or delete or truncate on settlement.operator
+  for each statement execute function settlement.refuse_change_v1();
+create trigger only_grows before update or delete or truncate on settlement.deposit_code
+  for each statement execute function settlement.refuse_change_v1();
+create trigger only_grows before update or delete or truncate on settlement.bond_event
+  for each statement execute function settlement.refuse_change_v1();
+create trigger nothing_lost before delete or truncate on settlement.bond
+  for each statement execute function settlement.refuse_change_v1();
+
+grant select on settlement.operator, settlement.deposit_code, settlement.bond,
+  settlement.bond_event to pod_coordinator, pod_indexer, pod_settlement, pod_finance;
+grant insert on settlement.operator, settlement.deposit_code to pod_coordinator;
+grant insert on settlement.bond, settlement.bond_event to pod_indexer;
+grant update (state, release_at) on settlement.bond to pod_indexer;
+
+-- One row for each rule of the books that is broken; none when they are right.
+create function settlement.check_books_v1() returns table (rule text, detail text)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select 'zero sum', format('%s: debits %s, credits %s', a.asset, sum(b.dr), sum(b.cr))
+    from settlement.balance b join settlement.account a using (account_id)
+   group by a.asset having sum(b.dr) <> sum(b.cr)
+  union all
+  select 'floor', format('%s has %s - %s - %s held', a.name, b.cr, b.dr, b.held)
+    from settlement.balance b join settlement.account a using (account_id)
+   where a.floored and b.cr::numeric - b.dr - b.held < 0
+  union all
+  select 'floor flag', a.name
+    from settlement.account a join settlement.account_kind k using (kind)
+    left join settlement.balance b using (account_id)
+   where (a.floored, b.floored, a.asset) is distinct from (k.floored, k.floored, k.asset)
+  union all
+  select 'held is open holds', format('%s: held %s, open %s', a.name, b.held, coalesce(h.open, 0))
+    from settlement.balance b join settlement.account a using (account_id)
+    left join (select account_id, sum(amount) as open from settlement.hold
+                where state = 'open' group by account_id) as h using (account_id)
+   where b.held <> coalesce(h.open, 0)
+  union all
+  select 'balance is its entries', format('%s: %s/%s/%s, entries say %s/%s/%s', a.name, b.dr, b.cr,
+         b.version, coalesce(e.dr, 0), coalesce(e.cr, 0), coalesce(e.n, 0))
+    from settlement.balance b join settlement.account a using (account_id)
+    left join (select account_id, sum(dr) as dr, sum(cr) as cr, count(*) as n
+                 from settlement.entry group by account_id) as e using (account_id)
+   where (b.dr, b.cr, b.version) <> (coalesce(e.dr, 0), coalesce(e.cr, 0), coalesce(e.n, 0))
+  union all
+  select 'entries are numbered', format('account %s: %s entries from %s to %s', account_id,
+         count(*), min(entry), max(entry))
+    from settlement.entry group by account_id
+  having min(entry) <> 1 or max(entry) <> count(*) or count(distinct entry) <> count(*)
+  union all
+  select 'balance after', format('charge %s of account %s', c.request_id, c.user_account)
+    from (select account_id, entry, sum(cr - dr) over (partition by account_id order by entry)
+                 as after from settlement.entry) as e
+    join settlement.charge c on c.user_account = e.account_id and c.user_entry = e.entry
+   where c.user_balance_after <> e.after
+  union all
+  select 'hold is its events', format('hold %s is %s', h.hold_id, h.state)
+    from settlement.hold h
+    left join settlement.charge c on c.request_id = h.hold_id
+    left join settlement.txn x on x.hold_id = h.hold_id
+    left join settlement.hold_event p on p.hold_id = h.hold_id and p.event = 'placed'
+    left join settlement.hold_event v on v.hold_id = h.hold_id and v.event = 'voided'
+   where p.hold_id is null or num_nonnulls(c.request_id, x.txn_id, v.hold_id) > 1
+      or h.state <> case when v.hold_id is not null then 'voided'
+                         when num_nonnulls(c.request_id, x.txn_id) = 1 then 'captured'
+                         else 'open' end
+      or h.captured <> coalesce(c.gross, x.hold_captured, 0)
+  union all
+  select 'batch hash', format('writer %s, batch %s', b.writer_id, b.seq)
+    from settlement.batch b
+   cross join lateral (select count(*) as n, max(x.ord) as last,
+                              settlement.merkle_root_v1(array_agg(x.leaf order by x.ord)) as root
+                         from settlement.batch_leaves_v1(b.writer_id, b.seq) as x) as r
+   where r.n <> b.n or r.last <> b.n or r.root is distinct from b.root
+      or b.hash <> settlement.batch_hash_v1(b.writer_id, b.epoch, b.seq, b.n, b.prev_hash, b.root)
+  union all
+  select 'chain', format('writer %s, batch %s', w.writer_id, b.seq)
+    from settlement.writer w
+    join (select writer_id, seq, prev_hash, lag(seq, 1, 0::bigint) over o as before,
+                 lag(hash) over o as hash_before from settlement.batch
+          window o as (partition by writer_id order by seq)) as b using (writer_id)
+   where b.seq <> b.before + 1
+      or b.prev_hash <> coalesce(b.hash_before,
+                                 sha256(convert_to('writer/1|' || w.name, 'UTF8')))
+  union all
+  select 'head', format('writer %s is at %s', w.name, w.head_seq)
+    from settlement.writer w
+    left join lateral (select seq, hash from settlement.batch
+                        where writer_id = w.writer_id order by seq desc limit 1) as b on true
+   where (w.head_seq, w.head_hash) is distinct from
+         (coalesce(b.seq, 0), coalesce(b.hash, sha256(convert_to('writer/1|' || w.name, 'UTF8'))))
+  union all
+  select 'row without batch', format('writer %s, batch %s, %s', r.writer_id, r.batch_seq, r.ord)
+    from (select writer_id, batch_seq, epoch, ord from settlement.charge
+          union all select writer_id, batch_seq, epoch, ord from settlement.txn
+          union all select writer_id, batch_seq, epoch, ord from settlement.hold_event) as r
+    left join settlement.batch b on b.writer_id = r.writer_id and b.seq = r.batch_seq
+   where b.epoch is distinct from r.epoch
+$$;
+grant execute on function settlement.check_books_v1()
+  to pod_coordinator, pod_indexer, pod_settlement, pod_finance;
+
+-- 0004_apply --------------------------------------------------------------------------------
+
+-- The one way money moves. Post, hold, capture, charge and void, many at a time, for one writer.
+-- Raises PL001 when the writer is fenced, PL002 when the isolation level is wrong, and 40001 when
+-- another writer took the same name at the same moment (do it again: it will be a plain answer).
+-- Decides every operation on copies of the balances, then writes what it accepted in a fixed
+-- number of statements. Locks: writer head, balances by id, holds by id; what the locks protect is
+-- read by later statements, which see what others committed while we waited (READ COMMITTED).
+create function settlement.apply_v1(p_writer integer, p_epoch integer, p_operations jsonb)
+returns table (code text, available bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+  c_max constant bigint := 9223372036854775807;
+  w settlement.writer;
+  v_seq bigint;
+  v_now timestamptz;
+  v_root bytea;
+  v_hash bytea;
+  v_rows bigint;
+  -- o_: one element per operation; r_: its result; l_: per transfer of a post or capture
+  o_verb text[]; o_id uuid[]; o_hold uuid[]; o_account text[]; o_operator text[];
+  o_amount bigint[]; o_over boolean[]; o_bps integer[]; o_purpose text[]; o_reason text[];
+  o_a integer[]; o_op integer[]; o_h integer[]; o_t integer[]; o_hash bytea[];
+  o_ref text[]; o_reverses uuid[]; o_first integer[]; o_last integer[];
+  o_known boolean[]; o_open boolean[];
+  r_code text[]; r_available bigint[]; r_ord integer[]; r_share bigint[]; r_balance bigint[];
+  r_user_entry bigint[]; r_operator_entry bigint[]; r_treasury_entry bigint[]; r_taken bigint[];
+  l_debit integer[]; l_credit integer[]; l_amount bigint[];
+  l_debit_entry bigint[]; l_credit_entry bigint[];
+  -- a_: accounts that are touched, by id; h_: holds that are named; t_: transactions that are named
+  a_id bigint[]; a_name text[]; a_dr bigint[]; a_cr bigint[]; a_held bigint[]; a_version bigint[];
+  a_floored boolean[]; a_open boolean[]; a_host boolean[];
+  h_id uuid[]; h_a integer[]; h_amount bigint[]; h_purpose text[]; h_writer integer[];
+  h_state text[]; h_placed bigint[]; h_reason text[]; h_voided bigint[]; h_captured bigint[];
+  h_user integer[]; h_operator bigint[]; h_gross bigint[]; h_bps integer[]; h_charged bigint[];
+  t_id uuid[]; t_hash bytea[]; t_available bigint[]; t_refs text[]; t_reversible uuid[];
+  a integer; b integer; h integer; t integer; v_treasury integer;
+  v_done integer; v_n integer := 0; v_code text; v_left bigint; v_share bigint; v_taken numeric;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'the books need READ COMMITTED' using errcode = 'PL002';
+  end if;
+  select * into w from settlement.writer where writer_id = p_writer for update;
+  if w.epoch is distinct from p_epoch then
+    raise exception 'epoch % of writer % is over', p_epoch, p_writer using errcode = 'PL001';
+  end if;
+  if w.head_seq > 0 and not exists (select from settlement.batch x where x.writer_id = p_writer
+                                    and x.seq = w.head_seq and x.hash = w.head_hash) then
+    raise exception 'writer % has lost its head', p_writer using errcode = 'PL001';
+  end if;
+
+  -- What is asked.
+  select array_agg(o.verb order by o.n), array_agg(o.id order by o.n),
+         array_agg(case when o.verb in ('hold', 'charge', 'void') then o.id else o.hold end
+                   order by o.n),
+         array_agg(o.account order by o.n), array_agg(o.operator order by o.n),
+         array_agg(least(o.amount, c_max)::bigint order by o.n),
+         array_agg(coalesce(o.amount > c_max, false) or
+                   (o.verb in ('post', 'capture') and exists (select from
+                    jsonb_to_recordset(o.transfers) as x (amount numeric) where x.amount > c_max))
+                   order by o.n),
+         array_agg(o.split_bps order by o.n), array_agg(o.purpose order by o.n),
+         array_agg(o.reason order by o.n), array_agg(o.external_ref order by o.n),
+         array_agg(o.reverses order by o.n),
+         array_agg(case when o.verb in ('post', 'capture') then sha256(convert_to(
+           jsonb_strip_nulls((p_operations -> (o.n::integer - 1)) - 'id')::text, 'UTF8')) end
+           order by o.n)
+    into o_verb, o_id, o_hold, o_account, o_operator, o_amount, o_over, o_bps, o_purpose, o_reason,
+         o_ref, o_reverses, o_hash
+    from rows from (jsonb_to_recordset(p_operations) as (verb text, id uuid, hold uuid,
+           account text, operator text, amount numeric, split_bps integer, purpose text,
+           reason text, external_ref text, reverses uuid, transfers jsonb))
+         with ordinality as o (verb, id, hold, account, operator, amount, split_bps, purpose,
+           reason, external_ref, reverses, transfers, n);
+
+  -- Lock what it touches, then read it.
+  select array_agg(s.id order by s.id) into a_id from (
+    select x.account_id as id from settlement.account x where x.name = any (
+      o_account || o_operator
+      || array(select jsonb_path_query(p_operations, '$[*].transfers[*].debit') #>> '{}')
+      || array(select jsonb_path_query(p_operations, '$[*].transfers[*].credit') #>> '{}'))
+    union select x.account_id from settlement.hold x where x.hold_id = any (o_hold)
+    union select w.treasury_account where 'charge' = any (o_verb)) s;
+  perform from settlement.balance x where x.account_id = any (a_id)
+    order by x.account_id for update;
+  perform from settlement.hold x where x.hold_id = any (o_hold) order by x.hold_id for update;
+
+  select array_agg(y.name order by x.account_id), array_agg(x.dr order by x.account_id),
+         array_agg(x.cr order by x.account_id), array_agg(x.held order by x.account_id),
+         array_agg(x.version order by x.account_id), array_agg(x.floored order by x.account_id),
+         array_agg(y.closed_at is null order by x.account_id),
+         array_agg(y.kind = 'host' order by x.account_id)
+    into a_name, a_dr, a_cr, a_held, a_version, a_floored, a_open, a_host
+    from settlement.balance x join settlement.account y using (account_id)
+   where x.account_id = any (a_id);
+  v_treasury := array_position(a_id, w.treasury_account);
+  h_id := array(select distinct x from unnest(o_hold) as x where x is not null order by x);
+  select array_agg(p.n order by d.n), array_agg(x.amount order by d.n),
+         array_agg(x.purpose order by d.n), array_agg(x.writer_id order by d.n),
+         array_agg(case when p.n is not null then x.state end order by d.n),
+         array_agg(e.available_after order by d.n), array_agg(v.reason order by d.n),
+         array_agg(v.available_after order by d.n), array_agg(u.n order by d.n),
+         array_agg(c.operator_account order by d.n), array_agg(c.gross order by d.n),
+         array_agg(c.split_bps order by d.n), array_agg(c.user_available_after order by d.n)
+    into h_a, h_amount, h_purpose, h_writer, h_state, h_placed, h_reason, h_voided,
+         h_user, h_operator, h_gross, h_bps, h_charged
+    from unnest(h_id) with ordinality as d (id, n)
+    left join settlement.hold x on x.hold_id = d.id
+    left join unnest(a_id) with ordinality as p (id, n) on p.id = x.account_id
+    left join settlement.hold_event e on e.hold_id = d.id and e.event = 'placed'
+    left join settlement.hold_event v on v.hold_id = d.id and v.event = 'voided'
+    left join settlement.charge c on c.request_id = d.id
+    left join unnest(a_id) with ordinality as u (id, n) on u.id = c.user_account;
+  select array_agg(x.n order by o.n), array_agg(y.n order by o.n), array_agg(z.n order by o.n)
+    into o_a, o_op, o_h
+    from unnest(o_account, o_operator, o_hold) with ordinality as o (account, operator, hold, n)
+    left join unnest(a_name) with ordinality as x (name, n) on x.name = o.account
+    left join unnest(a_name) with ordinality as y (name, n) on y.name = o.operator
+    left join unnest(h_id) with ordinality as z (id, n) on z.id = o.hold;
+  if 'post' = any (o_verb) or 'capture' = any (o_verb) then
+    select array_agg(q.debit order by q.n, q.leg), array_agg(q.credit order by q.n, q.leg),
+           array_agg(least(q.amount, c_max)::bigint order by q.n, q.leg)
+      into l_debit, l_credit, l_amount
+      from (select o.n, s.leg, x.n as debit, y.n as credit, s.amount
+              from jsonb_array_elements(p_operations) with ordinality as o (op, n)
+             cross join lateral rows from (jsonb_to_recordset(o.op -> 'transfers')
+                   as (debit text, credit text, amount numeric))
+                   with ordinality as s (debit, credit, amount, leg)
+              left join unnest(a_name) with ordinality as x (name, n) on x.name = s.debit
+              left join unnest(a_name) with ordinality as y (name, n) on y.name = s.credit) as q;
+    select array_agg(c.before + 1 order by c.n), array_agg(c.before + c.legs order by c.n)
+      into o_first, o_last
+      from (select o.n, coalesce(jsonb_array_length(o.op -> 'transfers'), 0) as legs,
+                   sum(coalesce(jsonb_array_length(o.op -> 'transfers'), 0)) over (order by o.n)
+                   - coalesce(jsonb_array_length(o.op -> 'transfers'), 0) as before
+              from jsonb_array_elements(p_operations) with ordinality as o (op, n)) as c;
+    t_id := array(select distinct x.id from unnest(o_id, o_verb) as x (id, verb)
+                   where x.verb in ('post', 'capture') order by x.id);
+    select array_agg(x.content_sha256 order by d.n), array_agg(x.available_after order by d.n)
+      into t_hash, t_available
+      from unnest(t_id) with ordinality as d (id, n)
+      left join settlement.txn x on x.txn_id = d.id;
+    t_refs := array(select x.external_ref from settlement.txn x
+                     where x.external_ref = any (o_ref));
+    -- What can be reversed: exists, and is not reversed yet.
+    t_reversible := array(select x.txn_id from settlement.txn x where x.txn_id = any (o_reverses)
+      and not exists (select from settlement.txn y where y.reverses = x.txn_id));
+  end if;
+
+  -- Decide, one after the other, on the copies. (Arrays start at 1: one filled out of order would
+  -- start at its first element.)
+  r_ord := array_fill(null::integer, array[cardinality(o_verb)]);
+  r_taken := array_fill(null::bigint, array[cardinality(o_verb)]);
+  r_share := r_taken; r_balance := r_taken;
+  r_user_entry := r_taken; r_operator_entry := r_taken; r_treasury_entry := r_taken;
+  h_captured := array_fill(null::bigint, array[cardinality(h_id)]);
+  l_debit_entry := array_fill(null::bigint, array[coalesce(cardinality(l_amount), 0)]);
+  l_credit_entry := l_debit_entry;
+  for i in 1 .. cardinality(o_verb) loop
+    v_code := null; v_left := null;
+    a := o_a[i]; b := o_op[i]; h := o_h[i];
+    if o_over[i] then
+      v_code := 'overflow';
+    elsif o_verb[i] = 'hold' then
+      if h_state[h] is not null then
+        v_code := 'conflict';
+        if h_a[h] = a and h_amount[h] = o_amount[i] and h_purpose[h] = o_purpose[i]
+           and h_writer[h] = p_writer then
+          v_code := 'replayed'; v_left := h_placed[h];
+        end if;
+      elsif a is null then v_code := 'account_unknown';
+      elsif not a_open[a] then v_code := 'account_closed';
+      elsif a_floored[a] and a_cr[a] - a_dr[a] - a_held[a] < o_amount[i] then
+        v_code := 'insufficient'; v_left := a_cr[a] - a_dr[a] - a_held[a];
+      elsif a_dr[a] > c_max - a_held[a] - o_amount[i] then v_code := 'overflow';
+      else
+        a_held[a] := a_held[a] + o_amount[i];
+        v_left := a_cr[a] - a_dr[a] - a_held[a];
+        h_a[h] := a; h_amount[h] := o_amount[i]; h_purpose[h] := o_purpose[i];
+        h_writer[h] := p_writer; h_state[h] := 'open'; h_placed[h] := v_left;
+      end if;
+    elsif o_verb[i] = 'charge' then
+      if h_gross[h] is not null then
+        v_code := 'conflict';
+        if h_user[h] = a and h_operator[h] = a_id[b] and h_gross[h] = o_amount[i]
+           and h_bps[h] = o_bps[i] then
+          v_code := 'replayed'; v_left := h_charged[h];
+        end if;
+      elsif h_state[h] is null then v_code := 'hold_unknown';
+      elsif a is null or b is null or not a_host[b] then v_code := 'account_unknown';
+      elsif h_a[h] <> a or h_purpose[h] <> 'request' or h_writer[h] <> p_writer then
+        v_code := 'conflict';
+      elsif h_state[h] <> 'open' then v_code := 'hold_closed';
+      elsif o_amount[i] > h_amount[h] then v_code := 'hold_exceeded';
+      elsif not (a_open[a] and a_open[b]) then v_code := 'account_closed';
+      elsif greatest(a_cr[b], a_cr[v_treasury]) > c_max - o_amount[i] then v_code := 'overflow';
+      else
+        v_share := div(o_amount[i]::numeric * o_bps[i], 10000);
+        a_dr[a] := a_dr[a] + o_amount[i]; a_held[a] := a_held[a] - h_amount[h];
+        a_cr[b] := a_cr[b] + o_amount[i] - v_share;
+        a_cr[v_treasury] := a_cr[v_treasury] + v_share;
+        a_version[a] := a_version[a] + 1; a_version[b] := a_version[b] + 1;
+        a_version[v_treasury] := a_version[v_treasury] + 1;
+        v_left := a_cr[a] - a_dr[a] - a_held[a];
+        r_share[i] := v_share; r_balance[i] := a_cr[a] - a_dr[a];
+        r_user_entry[i] := a_version[a]; r_operator_entry[i] := a_version[b];
+        r_treasury_entry[i] := a_version[v_treasury];
+        h_state[h] := 'captured'; h_captured[h] := o_amount[i]; h_user[h] := a;
+        h_operator[h] := a_id[b]; h_gross[h] := o_amount[i]; h_bps[h] := o_bps[i];
+        h_charged[h] := v_left;
+      end if;
+    elsif o_verb[i] = 'void' then
+      if h_state[h] is null then v_code := 'hold_unknown';
+      elsif h_purpose[h] = 'request' and h_writer[h] <> p_writer then v_code := 'conflict';
+      elsif h_state[h] = 'voided' and h_reason[h] = o_reason[i] then
+        v_code := 'replayed'; v_left := h_voided[h];
+      elsif h_state[h] <> 'open' then v_code := 'hold_closed';
+      else
+        a := h_a[h];
+        a_held[a] := a_held[a] - h_amount[h];
+        v_left := a_cr[a] - a_dr[a] - a_held[a];
+        h_state[h] := 'voided'; h_captured[h] := 0; h_reason[h] := o_reason[i];
+        h_voided[h] := v_left;
+      end if;
+    else
+      t := array_position(t_id, o_id[i]);
+      if t_hash[t] is not null then
+        v_code := case when t_hash[t] = o_hash[i] then 'replayed' else 'conflict' end;
+        v_left := case when v_code = 'replayed' then t_available[t] end;
+      elsif h is not null and h_state[h] is null then v_code := 'hold_unknown';
+      elsif h is not null and h_purpose[h] = 'request' and h_writer[h] <> p_writer then
+        v_code := 'conflict';
+      elsif h is not null and h_state[h] <> 'open' then v_code := 'hold_closed';
+      elsif o_ref[i] = any (t_refs)
+            or (o_reverses[i] is not null and o_reverses[i] <> all (t_reversible)) then
+        v_code := 'conflict';
+      end if;
+      v_taken := 0;
+      for l in o_first[i] .. o_last[i] loop
+        exit when v_code is not null;
+        if l_debit[l] is null or l_credit[l] is null then v_code := 'account_unknown';
+        elsif not (a_open[l_debit[l]] and a_open[l_credit[l]]) then v_code := 'account_closed';
+        elsif l_debit[l] = h_a[h] then v_taken := v_taken + l_amount[l];
+        end if;
+      end loop;
+      if v_code is null and h is not null then
+        v_code := case when v_taken = 0 then 'conflict'
+                       when v_taken > h_amount[h] then 'hold_exceeded' end;
+      end if;
+      if v_code is null then
+        if h is not null then a_held[h_a[h]] := a_held[h_a[h]] - h_amount[h]; end if;
+        v_done := o_first[i] - 1;
+        for l in o_first[i] .. o_last[i] loop
+          a := l_debit[l]; b := l_credit[l];
+          if greatest(a_dr[a], a_cr[b]) > c_max - l_amount[l] then
+            v_code := 'overflow';
+            exit;
+          end if;
+          a_dr[a] := a_dr[a] + l_amount[l]; a_cr[b] := a_cr[b] + l_amount[l];
+          a_version[a] := a_version[a] + 1; a_version[b] := a_version[b] + 1;
+          l_debit_entry[l] := a_version[a]; l_credit_entry[l] := a_version[b];
+          v_done := l;
+        end loop;
+        for l in o_first[i] .. o_last[i] loop
+          exit when v_code is not null;
+          a := l_debit[l];
+          if a_floored[a] and a_cr[a] - a_dr[a] < a_held[a] then v_code := 'insufficient';
+          elsif a_dr[a] > c_max - a_held[a] then v_code := 'overflow';
+          end if;
+        end loop;
+        if v_code is not null then
+          for l in o_first[i] .. v_done loop
+            a := l_debit[l]; b := l_credit[l];
+            a_dr[a] := a_dr[a] - l_amount[l]; a_cr[b] := a_cr[b] - l_amount[l];
+            a_version[a] := a_version[a] - 1; a_version[b] := a_version[b] - 1;
+          end loop;
+          if h is not null then a_held[h_a[h]] := a_held[h_a[h]] + h_amount[h]; end if;
+        else
+          if h is not null then
+            a := h_a[h];
+            v_left := a_cr[a] - a_dr[a] - a_held[a];
+            h_state[h] := 'captured'; h_captured[h] := v_taken; r_taken[i] := v_taken;
+          end if;
+          t_hash[t] := o_hash[i]; t_available[t] := v_left;
+          t_refs := t_refs || o_ref[i];
+          t_reversible := array_remove(t_reversible, o_reverses[i]);
+        end if;
+      end if;
+    end if;
+    if v_code is null then
+      v_n := v_n + 1; r_ord[i] := v_n; v_code := 'applied';
+    end if;
+    r_code[i] := v_code; r_available[i] := v_left;
+  end loop;
+
+  if v_n > 0 then
+    v_seq := w.head_seq + 1;
+    v_now := clock_timestamp();
+    -- Write what was accepted. A name that another writer took meanwhile inserts fewer rows.
+    insert into settlement.hold (hold_id, account_id, amount, purpose, writer_id, epoch)
+    select o.id, a_id[o.a], o.amount, o.purpose, p_writer, p_epoch
+      from unnest(o_verb, o_id, o_a, o_amount, o_purpose, r_ord)
+           as o (verb, id, a, amount, purpose, ord)
+     where o.verb = 'hold' and o.ord is not null
+    on conflict do nothing;
+    get diagnostics v_rows = row_count;
+    insert into settlement.txn (txn_id, kind, slot, event_at, recorded_at, effective_on,
+      external_ref, reverses, hold_id, hold_captured, available_after, actor, reason, meta,
+      content_sha256, writer_id, epoch, batch_seq, ord)
+    select o.id, x.kind, x.slot, x.event_at, v_now, x.effective_on, o.ref, o.reverses, o.hold,
+           o.taken, case when o.hold is not null then o.available end, x.actor, o.reason,
+           coalesce(x.meta, '{}'), o.hash, p_writer, p_epoch, v_seq, o.ord
+      from unnest(o_verb, o_id, o_hold, o_ref, o_reverses, o_reason, o_hash, r_taken, r_available,
+                  r_ord) with ordinality
+           as o (verb, id, hold, ref, reverses, reason, hash, taken, available, ord, n)
+     cross join lateral jsonb_to_record(p_operations -> (o.n::integer - 1)) as x (kind text,
+           slot bigint, event_at timestamptz, effective_on date, actor text, meta jsonb)
+     where o.verb in ('post', 'capture') and o.ord is not null
+    on conflict do nothing;
+    get diagnostics v_done = row_count;
+    if v_rows + v_done <> (select count(*) from unnest(o_verb, r_ord) as o (verb, ord)
+                           where o.verb in ('hold', 'post', 'capture') and o.ord is not null) then
+      raise exception 'another writer took the same name' using errcode = '40001';
+    end if;
+    insert into settlement.transfer (txn_id, leg, debit, credit, amount, debit_entry, credit_entry)
+    select o_id[o.n], s.n - o_first[o.n] + 1, a_id[s.debit], a_id[s.credit], s.amount,
+           s.debit_entry, s.credit_entry
+      from unnest(r_ord) with ordinality as o (ord, n)
+      join unnest(l_debit, l_credit, l_amount, l_debit_entry, l_credit_entry) with ordinality
+           as s (debit, credit, amount, debit_entry, credit_entry, n)
+        on s.n between o_first[o.n] and o_last[o.n]
+     where o.ord is not null;
+    insert into settlement.hold_event (hold_id, event, reason, available_after, writer_id, epoch,
+      batch_seq, ord, recorded_at)
+    select o.hold, case o.verb when 'hold' then 'placed' else 'voided' end, o.reason, o.available,
+           p_writer, p_epoch, v_seq, o.ord, v_now
+      from unnest(o_verb, o_hold, o_reason, r_available, r_ord)
+           as o (verb, hold, reason, available, ord)
+     where o.verb in ('hold', 'void') and o.ord is not null;
+    insert into settlement.charge (request_id, user_account, operator_account, treasury_account,
+      gross, operator_share, treasury_share, split_bps, user_entry, operator_entry, treasury_entry,
+      user_balance_after, user_available_after, writer_id, epoch, batch_seq, ord, recorded_at)
+    select o.id, a_id[o.a], a_id[o.b], w.treasury_account, o.amount, o.amount - o.share, o.share,
+           o.bps, o.user_entry, o.operator_entry, o.treasury_entry, o.balance, o.available,
+           p_writer, p_epoch, v_seq, o.ord, v_now
+      from unnest(o_verb, o_id, o_a, o_op, o_amount, r_share, o_bps, r_user_entry,
+                  r_operator_entry, r_treasury_entry, r_balance, r_available, r_ord)
+           as o (verb, id, a, b, amount, share, bps, user_entry, operator_entry, treasury_entry,
+                 balance, available, ord)
+     where o.verb = 'charge' and o.ord is not null;
+    update settlement.hold x
+       set state = d.state, captured = d.captured, released = x.amount - d.captured
+      from unnest(h_id, h_state, h_captured) as d (id, state, captured)
+     where x.hold_id = d.id and d.captured is not null;
+    -- No balance moves but by the rows just written, and to where it was decided.
+    update settlement.balance x
+       set dr = x.dr + d.dr, cr = x.cr + d.cr, held = x.held + d.held, version = x.version + d.n
+      from (select s.account_id, sum(s.dr)::bigint as dr, sum(s.cr)::bigint as cr,
+                   sum(s.held)::bigint as held, sum(s.n)::bigint as n
+              from (select f.account_id, f.dr, f.cr, 0 as held, 1 as n from settlement.entry f
+                     where f.writer_id = p_writer and f.batch_seq = v_seq
+                    union all
+                    select f.account_id, 0, 0, f.held, 0 from settlement.hold_flow f
+                     where f.writer_id = p_writer and f.batch_seq = v_seq) as s
+             group by s.account_id) as d
+     where x.account_id = d.account_id;
+    if exists (select from unnest(a_id, a_dr, a_cr, a_held, a_version)
+                 as d (id, dr, cr, held, version)
+               join settlement.balance x on x.account_id = d.id
+              where (x.dr, x.cr, x.held, x.version) <> (d.dr, d.cr, d.held, d.version)) then
+      raise exception 'what was written is not what was decided' using errcode = 'PL004';
+    end if;
+    select settlement.merkle_root_v1(array_agg(x.leaf order by x.ord)) into v_root
+      from settlement.batch_leaves_v1(p_writer, v_seq) as x;
+    v_hash := settlement.batch_hash_v1(p_writer, p_epoch, v_seq, v_n, w.head_hash, v_root);
+    insert into settlement.batch (writer_id, seq, epoch, n, root, prev_hash, hash, created_at)
+    values (p_writer, v_seq, p_epoch, v_n, v_root, w.head_hash, v_hash, v_now);
+    update settlement.writer x set head_seq = v_seq, head_hash = v_hash
+     where x.writer_id = p_writer;
+  end if;
+  return query select o.c, o.v from unnest(r_code, r_available) with ordinality as o (c, v, n)
+   order by o.n;
+end
+$$;
+grant execute on function settlement.apply_v1(integer, integer, jsonb)
+  to pod_coordinator, pod_indexer, pod_settlement;
+
+-- ------------------------------------------------------------------ end of the ledger's part
+
+reset role;
