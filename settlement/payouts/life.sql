@@ -1,0 +1,21 @@
+-- name: lock_payout
+-- One payout, locked: whoever changes its state holds this lock.
+select * from settlement.payout where payout_id = $1 for update;
+
+-- name: set_state
+-- Moves a locked payout on; the caller took the new state from the table.
+update settlement.payout set state = $3 where payout_id = $1 and state = $2 returning state;
+
+-- name: open_halts
+-- Why payouts stand still; nothing when they do not.
+select reason, detail, raised_at from settlement.payout_halt where lifted_at is null
+ order by halt_id;
+
+-- name: halt
+-- Stops payouts, once for each reason.
+insert into settlement.payout_halt (reason, detail) values ($1, $2) on conflict do nothing;
+
+-- name: lift_halts
+-- A person lets payouts move on.
+update settlement.payout_halt set lifted_at = clock_timestamp(), lifted_by = $1
+ where lifted_at is null returning reason;

@@ -1,0 +1,27 @@
+-- name: hold_counter
+-- Keeps numbers from being given out while we look which ones the chain used.
+select next_sequence from settlement.payout_counter for update;
+
+-- name: by_sequence
+-- The payout of a number, locked.
+select * from settlement.payout where sequence = $1 for update;
+
+-- name: finish
+-- How a payout ended, by the finalized instruction that ended it.
+update settlement.payout set state = $3, outcome_reference = $4, outcome_slot = $5
+ where payout_id = $1 and state = $2 returning state;
+
+-- name: lose_number
+-- The chain used this payout's number for something else: it needs another one.
+update settlement.payout set state = 'requested', sequence = null, destination_account = null
+ where payout_id = $1 and state = $2 returning state;
+
+-- name: close_attempts
+-- Nothing of it is sent again.
+update settlement.payout_attempt set closed_at = clock_timestamp()
+ where payout_id = $1 and closed_at is null;
+
+-- name: number_gone
+-- A number the chain used up without an intent of ours.
+insert into settlement.payout_number_gone (sequence, how, reference) values ($1, $2, $3)
+on conflict do nothing;

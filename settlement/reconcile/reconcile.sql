@@ -1,0 +1,13 @@
+-- name: read_frontier
+-- Up to which slot each watched address of a cluster has been read completely.
+select address, slot from settlement.frontier where cluster = $1;
+
+-- name: start_frontier
+-- The first frontier of an address; nothing when there is one already.
+insert into settlement.frontier (cluster, address, slot) values ($1, $2, $3)
+on conflict do nothing returning slot;
+
+-- name: advance_frontier
+-- Compare and swap: moves only from the slot the caller knows.
+update settlement.frontier set slot = $4, advanced_at = clock_timestamp()
+ where cluster = $1 and address = $2 and slot = $3 returning slot;
