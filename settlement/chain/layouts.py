@@ -28,7 +28,7 @@ BOND_AMOUNT: Final = MicroUsdc(50_000_000)
 NOTHING: Final = MicroUsdc(0)
 VACANT: Final = Pubkey.default()
 
-CONFIG_SIZE: Final = 704
+CONFIG_SIZE: Final = 768
 ESCROW_SIZE: Final = 32
 BOND_SIZE: Final = 376
 TOMBSTONE_SIZE: Final = 24
@@ -101,6 +101,8 @@ class Config:
     mint: Pubkey
     till_vault: Pubkey
     bond_vault: Pubkey
+    escrow: Pubkey
+    payouts: Pubkey
     admin: Pubkey
     pending_admin: Pubkey
     pending_admin_ready_at: int
@@ -278,6 +280,8 @@ def _config(reader: Reader) -> Config:
         mint=reader.key(),
         till_vault=reader.key(),
         bond_vault=reader.key(),
+        escrow=reader.key(),
+        payouts=reader.key(),
         admin=reader.key(),
         pending_admin=reader.key(),
         pending_admin_ready_at=reader.i64(),

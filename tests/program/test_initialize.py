@@ -22,6 +22,7 @@ def test_it_sets_everything_up(world: World) -> None:
     assert config.ops_wallet == deployment.till_authority
     assert config.mint == deployment.mint
     assert (config.till_vault, config.bond_vault) == (deployment.till_vault, deployment.bond_vault)
+    assert (config.escrow, config.payouts) == (deployment.escrow, deployment.payouts)
     assert config.parameters == InitialParameters()
     assert config.admin == world.admin.pubkey()
     assert config.proposer == world.proposer.pubkey()

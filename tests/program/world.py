@@ -22,6 +22,7 @@ from solders.transaction_status import (
 )
 
 from settlement.chain import program
+from settlement.chain.layouts import NO_CAP
 from settlement.chain.program import (
     Bond,
     Config,
@@ -38,6 +39,10 @@ BOND_AMOUNT = 50 * USDC
 COOLDOWN_SECONDS = 90 * 86_400
 START = 1_800_000_000
 PROGRAM_DATA_HEADER = 45
+# Where Config keeps what only later instructions will change.
+PAUSED_UNTIL_AT = {"deposits": 576, "payouts": 624, "seizures": 672, "releases": 720}
+ROLE_AT = {"proposer": 288, "payer": 384}
+CAPS_AT = 496
 
 
 @dataclass(kw_only=True)
@@ -221,6 +226,30 @@ class World:
         self.svm.set_account(
             address, Account(account.lamports, bytes(data), account.owner, account.executable)
         )
+
+    def set_account(self, address: Pubkey, data: bytes, owner: Pubkey) -> None:
+        self.svm.set_account(address, Account(10_000_000, data, owner))
+
+    def set_balance(self, token_account: Pubkey, amount_microusdc: int) -> None:
+        """Money lost or found, as no program would allow."""
+        self.patch(token_account, 64, amount_microusdc.to_bytes(8, "little"))
+
+    def pause(self, bit: str, until: int) -> None:
+        """As the pause instruction of a later cut will write it."""
+        self.patch(self.deployment.config, PAUSED_UNTIL_AT[bit], until.to_bytes(8, "little"))
+
+    def vacate(self, role: str) -> None:
+        self.patch(self.deployment.config, ROLE_AT[role], bytes(32))
+
+    def set_caps(self, *, single: int = NO_CAP, window: int = NO_CAP) -> None:
+        caps = single.to_bytes(8, "little") + window.to_bytes(8, "little")
+        self.patch(self.deployment.config, CAPS_AT, caps)
+
+    def skip(self, first: int, mask: int = 1) -> None:
+        instruction = program.skip(
+            self.deployment, signer=self.payer.pubkey(), first=first, mask=mask
+        )
+        self.send(instruction, signers=[self.payer])
 
 
 def mint_account(authority: Pubkey, decimals: int, owner: Pubkey) -> Account:

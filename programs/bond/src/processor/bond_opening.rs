@@ -35,8 +35,8 @@ pub fn check_code(code: &Code) -> Result<(), Error> {
 
 /// A bond for one of our own addresses, or for nobody, could never be released.
 #[inline(always)]
-pub fn check_beneficiary(config: &Config, beneficiary: &Key, escrow: &Key) -> Result<(), Error> {
-    if config.is_ours(beneficiary, escrow) { Err(Error::ForbiddenAddress) } else { Ok(()) }
+pub fn check_beneficiary(config: &Config, beneficiary: &Key) -> Result<(), Error> {
+    if config.is_ours(beneficiary) { Err(Error::ForbiddenAddress) } else { Ok(()) }
 }
 
 /// Create the account, the funder paying its rent, and write the bond.

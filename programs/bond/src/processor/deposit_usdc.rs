@@ -64,7 +64,7 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     let source = TokenAccount::load_of(given.depositor_ata, &config.mint, key(given.depositor))?;
     given.check_signers()?;
     let now = now()?;
-    config.deposits.check(now)?;
+    config.deposits_pause.check(now)?;
     if amount == 0 || amount > source.amount() {
         return Err(Error::WrongAmount);
     }

@@ -69,13 +69,13 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     expect_program(given.token_program, &seeds::TOKEN_PROGRAM)?;
     expect_program(given.system_program, &seeds::SYSTEM_PROGRAM)?;
     let config = Config::load(given.config, program)?;
-    let escrow = Escrow::load_mut(given.escrow, program)?;
-    let payouts = Payouts::load_mut(given.payouts, config.payouts_bump, program)?;
+    let escrow = Escrow::load_mut(given.escrow, config, program)?;
+    let payouts = Payouts::load_mut(given.payouts, config, program)?;
     expect(given.till_authority, &config.ops_wallet)?;
     expect(given.till_vault, &config.till_vault)?;
     expect(given.bond_vault, &config.bond_vault)?;
     let bump = bond_opening::check_address(given.bond, code, beneficiary, program)?;
-    bond_opening::check_beneficiary(config, beneficiary, key(given.escrow))?;
+    bond_opening::check_beneficiary(config, beneficiary)?;
     given.check_writable()?;
     expect_mint(given.mint, &config.mint)?;
     let till = TokenAccount::load(given.till_vault, &config.mint)?;
@@ -83,7 +83,7 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     given.check_signers()?;
     Config::require(&config.payer, key(given.payer))?;
     let now = now()?;
-    config.payouts.check(now)?;
+    config.payouts_pause.check(now)?;
     Bond::check_free(given.bond)?;
     payouts.ring.check(sequence)?;
     let amount = config.parameters.bond_amount;

@@ -189,6 +189,8 @@ fn write_config(given: &Initialize, arguments: &Arguments, bumps: &Bumps) -> Res
     config.mint = *key(given.mint);
     config.till_vault = *key(given.till_vault);
     config.bond_vault = *key(given.bond_vault);
+    config.escrow = *key(given.escrow);
+    config.payouts = *key(given.payouts);
     config.admin = arguments.admin;
     config.proposer = arguments.proposer;
     config.arbiter = arguments.arbiter;

@@ -59,7 +59,7 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     let given = Pay::exactly(views)?;
     expect_program(given.token_program, &seeds::TOKEN_PROGRAM)?;
     let config = Config::load(given.config, program)?;
-    let payouts = Payouts::load_mut(given.payouts, config.payouts_bump, program)?;
+    let payouts = Payouts::load_mut(given.payouts, config, program)?;
     expect(given.till_authority, &config.ops_wallet)?;
     expect(given.till_vault, &config.till_vault)?;
     given.check_writable()?;
@@ -69,13 +69,14 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     expect_mint(given.mint, &config.mint)?;
     let till = TokenAccount::load(given.till_vault, &config.mint)?;
     let destination = TokenAccount::load(given.destination, &config.mint)?;
-    if is_ours(&destination.owner(), config, program) {
+    // Money paid to ourselves would leave the till in the books and not on chain.
+    if config.is_ours(&destination.owner()) {
         return Err(Error::ForbiddenAddress);
     }
     given.check_signers()?;
     Config::require(&config.payer, key(given.payer))?;
     let now = now()?;
-    config.payouts.check(now)?;
+    config.payouts_pause.check(now)?;
     payouts.ring.check(sequence)?;
     payouts.spending.check(amount, now, &config.parameters)?;
     if amount == 0 {
@@ -91,11 +92,4 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     let authority = given.till_authority;
     Transfer { from, mint, to, authority, amount }.send_derived(seeds::TILL, config.till_bump);
     payouts.record(sequence, amount, now)
-}
-
-/// Money paid to ourselves would leave the till in the books and not on chain.
-#[inline(always)]
-fn is_ours(owner: &Key, config: &Config, program: &Key) -> bool {
-    *owner == config.ops_wallet
-        || seeds::is_derived(owner, seeds::ESCROW, config.escrow_bump, program)
 }

@@ -61,10 +61,10 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     expect_program(given.token_program, &seeds::TOKEN_PROGRAM)?;
     expect_program(given.system_program, &seeds::SYSTEM_PROGRAM)?;
     let config = Config::load(given.config, program)?;
-    let escrow = Escrow::load_mut(given.escrow, program)?;
+    let escrow = Escrow::load_mut(given.escrow, config, program)?;
     expect(given.bond_vault, &config.bond_vault)?;
     let bump = bond_opening::check_address(given.bond, code, beneficiary, program)?;
-    bond_opening::check_beneficiary(config, beneficiary, key(given.escrow))?;
+    bond_opening::check_beneficiary(config, beneficiary)?;
     given.check_writable()?;
     if key(given.depositor_ata) == key(given.bond_vault) {
         return Err(Error::DuplicateAccount);
@@ -74,7 +74,7 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     let source = TokenAccount::load_of(given.depositor_ata, &config.mint, key(given.depositor))?;
     given.check_signers()?;
     let now = now()?;
-    config.deposits.check(now)?;
+    config.deposits_pause.check(now)?;
     Bond::check_free(given.bond)?;
     let amount = config.parameters.bond_amount;
     if amount > source.amount() {

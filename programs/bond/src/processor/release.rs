@@ -58,7 +58,7 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     let given = Release::exactly(views)?;
     expect_program(given.token_program, &seeds::TOKEN_PROGRAM)?;
     let config = Config::load(given.config, program)?;
-    let escrow = Escrow::load_mut(given.escrow, program)?;
+    let escrow = Escrow::load_mut(given.escrow, config, program)?;
     let bond = Bond::load_mut(given.bond, code, program)?;
     expect(given.beneficiary, &bond.beneficiary)?;
     expect(given.rent_payer, &bond.rent_payer)?;
@@ -71,7 +71,7 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     let vault = TokenAccount::load(given.bond_vault, &config.mint)?;
     let destination = check_destination(&given, config)?;
     let now = now()?;
-    config.releases.check(now)?;
+    config.releases_pause.check(now)?;
     if bond.state != RETIRING {
         return Err(Error::WrongState);
     }
@@ -99,7 +99,7 @@ fn check_destination<'a>(given: &Release<'a>, config: &Config) -> Result<TokenAc
     let beneficiary = key(given.beneficiary);
     if given.beneficiary.is_signer() {
         let destination = TokenAccount::load(given.destination, &config.mint)?;
-        if config.is_ours(&destination.owner(), key(given.escrow)) {
+        if config.is_ours(&destination.owner()) {
             return Err(Error::ForbiddenAddress);
         }
         return Ok(destination);

@@ -42,7 +42,7 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     }
     let given = Skip::exactly(views)?;
     let config = Config::load(given.config, program)?;
-    let payouts = Payouts::load_mut(given.payouts, config.payouts_bump, program)?;
+    let payouts = Payouts::load_mut(given.payouts, config, program)?;
     given.check_writable()?;
     given.check_signers()?;
     let signer = key(given.signer);

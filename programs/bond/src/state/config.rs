@@ -47,6 +47,10 @@ pub struct Config {
     pub till_vault: Key,
     /// Bonds.
     pub bond_vault: Key,
+    /// What the bond vault owes; its owner.
+    pub escrow: Key,
+    /// The payout numbers.
+    pub payouts: Key,
     /// Appoints roles, sets parameters, approves large payouts.
     pub admin: Key,
     /// Nominated to be admin; zero for nobody.
@@ -74,16 +78,16 @@ pub struct Config {
     /// The waiting parameters can be applied from then on; zero for none.
     pub pending_parameters_ready_at: i64,
     /// Bit 0: deposit_usdc, post_bond.
-    pub deposits: PauseRecord,
+    pub deposits_pause: PauseRecord,
     /// Bit 1: pay, fund_bond.
-    pub payouts: PauseRecord,
+    pub payouts_pause: PauseRecord,
     /// Bit 2: propose, uphold, execute.
-    pub seizures: PauseRecord,
+    pub seizures_pause: PauseRecord,
     /// Bit 3: release.
-    pub releases: PauseRecord,
+    pub releases_pause: PauseRecord,
 }
 
-const _: () = assert!(size_of::<Config>() == 704);
+const _: () = assert!(size_of::<Config>() == 768);
 
 // SAFETY: keys, bytes and 64-bit integers only, eight-aligned without padding (asserted by size).
 unsafe impl Stored for Config {
@@ -113,8 +117,8 @@ impl Config {
 
     /// An address whose money could never come back: ours, or nobody's.
     #[inline(always)]
-    pub fn is_ours(&self, address: &Key, escrow: &Key) -> bool {
-        *address == self.ops_wallet || address == escrow || address.is_nobody()
+    pub fn is_ours(&self, address: &Key) -> bool {
+        *address == self.ops_wallet || *address == self.escrow || address.is_nobody()
     }
 
     /// Roles are pairwise distinct unless vacant; the admin is never vacant.

@@ -2,10 +2,10 @@
 
 use pinocchio::AccountView;
 
-use crate::accounts::{Stored, VERSION, key, load_mut};
+use crate::accounts::{Stored, VERSION, expect, load_mut};
 use crate::error::Error;
 use crate::key::Key;
-use crate::seeds;
+use crate::state::config::Config;
 
 /// At `"escrow"`.
 #[repr(C)]
@@ -34,11 +34,13 @@ unsafe impl Stored for Escrow {
 impl Escrow {
     /// The Escrow of this deployment.
     #[inline(always)]
-    pub fn load_mut<'a>(view: &'a AccountView, program: &Key) -> Result<&'a mut Self, Error> {
+    pub fn load_mut<'a>(
+        view: &'a AccountView,
+        config: &Config,
+        program: &Key,
+    ) -> Result<&'a mut Self, Error> {
         let escrow = load_mut::<Self>(view, program)?;
-        if !seeds::is_derived(key(view), seeds::ESCROW, escrow.bump, program) {
-            return Err(Error::WrongAddress);
-        }
+        expect(view, &config.escrow)?;
         Ok(escrow)
     }
 

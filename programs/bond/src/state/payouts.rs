@@ -2,12 +2,12 @@
 
 use pinocchio::AccountView;
 
-use crate::accounts::{Stored, VERSION, key, load_mut};
+use crate::accounts::{Stored, VERSION, expect, load_mut};
 use crate::error::Error;
 use crate::key::Key;
 use crate::rules::caps::Spending;
 use crate::rules::ring::Ring;
-use crate::seeds;
+use crate::state::config::Config;
 
 /// The one payment above the caps that the admin approved.
 #[repr(C)]
@@ -60,13 +60,11 @@ impl Payouts {
     #[inline(always)]
     pub fn load_mut<'a>(
         view: &'a AccountView,
-        bump: u8,
+        config: &Config,
         program: &Key,
     ) -> Result<&'a mut Self, Error> {
         let payouts = load_mut::<Self>(view, program)?;
-        if !seeds::is_derived(key(view), seeds::PAYOUTS, bump, program) {
-            return Err(Error::WrongAddress);
-        }
+        expect(view, &config.payouts)?;
         Ok(payouts)
     }
 
