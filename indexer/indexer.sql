@@ -36,7 +36,7 @@ select signature from indexer.mention
 
 -- name: next_open
 -- What is not booked yet, in the order of the chain, each with the addresses it is about.
-select s.signature, s.slot, s.state,
+select s.signature, s.slot, s.place, s.state,
        array(select m.address from indexer.mention m
               where m.cluster = s.cluster and m.signature = s.signature) as addresses
   from indexer.signature s

@@ -1,0 +1,210 @@
+"""Books what one chain transaction meant: one database transaction, one call of the ledger.
+
+The signature's status, the raw answer, the movements, the events, and every entry stand or fall
+together, so a crash at any point leaves the transaction either booked or still wanted. Each event
+goes through the one door of `settlement` that knows it; the operations of all are applied at once.
+
+A finalized movement is always bookable. If the books refuse an event (an account cannot bear it, a
+hold is closed, a bond is in another state), the database transaction is rolled back and made again:
+once as it was, since another process may have changed what it met, then with that event booked as
+what is left of it: money in as suspense, money out as unexplained, and a person is told. Nothing
+the chain can do holds the frontier up.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Final, assert_never
+
+import asyncpg
+
+from indexer import store
+from indexer.doors import Booking, changes_of, operations_of, residue_of
+from indexer.events import Deposit, Event, Outflow, Quarantined, Unrecognized
+from indexer.store import BookedAs, IncidentKind, SignatureState
+from settlement.chain.movement import MovementKey
+from settlement.db.pool import Pool, Tx, retried, transaction
+from settlement.errors import Conflict, NotFound, Refused
+from settlement.ledger import store as ledger
+from settlement.ledger.operations import Operation, Writer
+from settlement.money import LARGEST_AMOUNT_MICROUSDC
+from settlement.payouts.halt import halt
+
+# By these a door says that the chain did what our books cannot follow.
+_REFUSALS: Final = (
+    Refused,
+    Conflict,
+    NotFound,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.DataError,
+)
+# What an event is booked as after so many refusals.
+_BY_REFUSALS: Final = (
+    BookedAs.ITSELF,
+    BookedAs.ITSELF,
+    BookedAs.UNEXPLAINED,
+    BookedAs.NOTHING,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Booked:
+    """One event and what the books took it as."""
+
+    event: Event
+    booked_as: BookedAs
+
+
+class _BooksRefused(Exception):
+    """Leaves the database transaction: these events cannot be booked as they are."""
+
+    def __init__(self, why: Mapping[MovementKey, str]) -> None:
+        super().__init__(", ".join(why.values()))
+        self.why = why
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What to book each event as, and why it is not itself where it is not."""
+
+    refusals: Counter[MovementKey]
+    why: Mapping[MovementKey, str]
+
+    def booked_as(self, event: Event) -> BookedAs:
+        if isinstance(event, Quarantined) and abs(event.delta_microusdc) > LARGEST_AMOUNT_MICROUSDC:
+            return BookedAs.NOTHING
+        return _BY_REFUSALS[self.refusals[event.key]]
+
+    def after(self, refused: _BooksRefused) -> "_Plan":
+        return _Plan(
+            refusals=self.refusals + Counter(refused.why.keys()), why={**self.why, **refused.why}
+        )
+
+
+async def book(pool: Pool, writer: Writer, booking: Booking) -> tuple[Booked, ...]:
+    """Book one chain transaction; nothing when it was booked before.
+
+    Raises `WriterFenced` when another indexer has taken over, `DatabaseUnavailable`.
+    """
+    plan = _Plan(refusals=Counter(), why={})
+    while True:
+        try:
+            return await _tried(pool, writer, booking, plan)
+        except _BooksRefused as refused:
+            plan = plan.after(refused)
+
+
+async def _tried(pool: Pool, writer: Writer, booking: Booking, plan: _Plan) -> tuple[Booked, ...]:
+    return await retried(lambda: _attempt(pool, writer, booking, plan))
+
+
+async def _attempt(pool: Pool, writer: Writer, booking: Booking, plan: _Plan) -> tuple[Booked, ...]:
+    signature, cluster = booking.transaction.signature, booking.cluster
+    async with transaction(pool) as tx:
+        if not await store.lock_open(tx, cluster, signature):
+            return ()
+        await store.store_raw(tx, cluster, signature, booking.answer)
+        for move in booking.transaction.movements:
+            await store.store_movement(tx, booking.moment.slot, move)
+        operations: list[tuple[MovementKey, Operation]] = []
+        booked: list[Booked] = []
+        for event in booking.events:
+            one = Booked(event=event, booked_as=plan.booked_as(event))
+            operations += [(event.key, found) for found in await _operations(tx, booking, one)]
+            await store.store_event(tx, event.key, kind_of(event), one.booked_as, _facts(event))
+            await _tell(tx, cluster, one, plan.why.get(event.key))
+            booked.append(one)
+        await _apply(tx, writer, operations)
+        state = SignatureState.FAILED if booking.transaction.failed else SignatureState.BOOKED
+        await store.finish(tx, cluster, signature, state)
+    return tuple(booked)
+
+
+async def _operations(tx: Tx, booking: Booking, one: Booked) -> list[Operation]:
+    match one.booked_as:
+        case BookedAs.ITSELF:
+            try:
+                return await operations_of(tx, booking, one.event)
+            except _REFUSALS as refusal:
+                why = f"{type(refusal).__name__}: {refusal}"
+                raise _BooksRefused({one.event.key: why}) from refusal
+        case BookedAs.UNEXPLAINED:
+            return await residue_of(tx, booking.moment, one.event)
+        case BookedAs.NOTHING:
+            return []
+        case _:
+            assert_never(one.booked_as)
+
+
+async def _apply(tx: Tx, writer: Writer, operations: list[tuple[MovementKey, Operation]]) -> None:
+    """The one call of the ledger. Raises `_BooksRefused` if any operation was not done."""
+    outcomes = await ledger.apply(tx, writer, [operation for _, operation in operations])
+    why = {
+        key: f"{type(operation).__name__}: {found.code}"
+        for (key, operation), found in zip(operations, outcomes, strict=True)
+        if not found.done
+    }
+    if why:
+        raise _BooksRefused(why)
+
+
+async def _tell(tx: Tx, cluster: str, one: Booked, why: str | None) -> None:
+    """Open an incident for what a person has to see, and stop payouts where money is at stake.
+
+    Money that arrives stops nothing, whatever is unclear about it: no stranger can halt us.
+    """
+    kind = _incident(one)
+    if kind is None:
+        return
+    reference = one.event.key.reference
+    detail = why or _detail(one.event)
+    await store.open_incident(tx, cluster, kind, reference=reference, detail=detail)
+    money_left = any(change < 0 for _, _, change in changes_of(one.event))
+    books_wrong = one.booked_as is not BookedAs.ITSELF and not isinstance(one.event, Deposit)
+    if money_left or books_wrong:
+        await halt(tx, kind, f"{reference}: {detail}")
+
+
+def _incident(one: Booked) -> IncidentKind | None:
+    if one.booked_as is BookedAs.NOTHING:
+        return IncidentKind.UNBOOKABLE
+    if one.booked_as is BookedAs.UNEXPLAINED:
+        return IncidentKind.REFUSED
+    match one.event:
+        case Outflow():
+            return IncidentKind.OUTFLOW
+        case Quarantined():
+            return IncidentKind.UNEXPLAINED_DELTA
+        case Unrecognized():
+            return IncidentKind.UNRECOGNIZED
+        case _:
+            return None
+
+
+def _detail(event: Event) -> str:
+    return ", ".join(f"{name}={value}" for name, value in _facts(event).items())
+
+
+def kind_of(event: Event) -> str:
+    """The event's class name in snake case, for rows and metrics."""
+    name = type(event).__name__
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def _facts(event: Event) -> dict[str, object]:
+    """The event's fields as JSON, without its key."""
+    return {
+        field.name: _plain(getattr(event, field.name))
+        for field in fields(event)
+        if field.name != "key"
+    }
+
+
+def _plain(value: object) -> object:
+    match value:
+        case bytes():
+            return value.hex()
+        case int() | str() | None:
+            return value
+        case _:
+            return str(value)

@@ -1,0 +1,226 @@
+"""What the indexer keeps in Postgres: signatures, movements, events, incidents.
+
+Inserts of the same thing again do nothing, so every step may be run twice. Signatures are 64 bytes
+here and base58 everywhere else.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import base58
+from solders.pubkey import Pubkey
+
+from indexer.decode import DECODER_VERSION, Movement
+from settlement.chain.answers import SignatureInfo
+from settlement.chain.movement import MovementKey
+from settlement.db.pool import ReadConn, Tx
+from settlement.db.sql import load
+from settlement.errors import Conflict
+from settlement.money import Slot
+
+_SQL: Final = load("indexer", "indexer.sql")
+_BEFORE_ALL: Final = -(2**31)
+
+
+class WrongCluster(Conflict):
+    """This database follows another chain or another deployment under this cluster's name."""
+
+
+class SignatureState(StrEnum):
+    """Where a signature is; booked and failed are final."""
+
+    WANTED = "wanted"
+    BOOKED = "booked"
+    FAILED = "failed"
+    UNREADABLE = "unreadable"
+
+
+class BookedAs(StrEnum):
+    """What the books took an event as."""
+
+    ITSELF = "itself"
+    UNEXPLAINED = "unexplained"  # refused as what it was: the money is booked as unexplained
+    NOTHING = "nothing"  # not even that: a person has to look
+
+
+class IncidentKind(StrEnum):
+    """What a person has to look at."""
+
+    UNREADABLE = "unreadable transaction"
+    UNEXPLAINED_DELTA = "movements do not add up"
+    UNRECOGNIZED = "unknown instruction of our program"
+    OUTFLOW = "unexplained outflow"
+    REFUSED = "the books refused an event"
+    UNBOOKABLE = "an amount the books cannot hold"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenSignature:
+    """A signature that is still to be booked, and the watched addresses it is about."""
+
+    signature: str
+    slot: Slot
+    place: int | None
+    state: SignatureState
+    addresses: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What waits and what is wrong."""
+
+    wanted: int
+    unreadable: int
+    incidents: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """One line of a listing with its place inside the slot, where the listing tells it."""
+
+    info: SignatureInfo
+    place: int | None
+
+
+async def claim_cluster(
+    tx: Tx, cluster: str, *, genesis_hash: str, program_id: Pubkey, mint: Pubkey
+) -> None:
+    """Bind the cluster's name to a chain and a deployment, for ever. Raises `WrongCluster`."""
+    wanted = (genesis_hash, str(program_id), str(mint))
+    await tx.execute(_SQL["remember_cluster"], cluster, *wanted)
+    row = await tx.fetchrow(_SQL["read_cluster"], cluster)
+    assert row is not None, "it was just remembered"
+    known = (row["genesis_hash"], row["program_id"], row["mint"])
+    if known != wanted:
+        raise WrongCluster(cluster=cluster, known=known, found=wanted)
+
+
+async def watch(tx: Tx, cluster: str, addresses: Mapping[str, str]) -> None:
+    """Remember what is watched, address by address, and what for."""
+    for address, purpose in addresses.items():
+        await tx.execute(_SQL["watch"], cluster, address, purpose)
+
+
+async def remember_page(tx: Tx, cluster: str, address: str, page: Sequence[Listed]) -> None:
+    """Store one page of an address's history."""
+    signatures = [base58.b58decode(one.info.signature) for one in page]
+    slots = [one.info.slot for one in page]
+    await tx.execute(
+        _SQL["remember_signatures"],
+        cluster,
+        signatures,
+        slots,
+        [one.place for one in page],
+        [one.info.failed for one in page],
+    )
+    await tx.execute(_SQL["remember_mentions"], cluster, address, signatures, slots)
+
+
+async def known_between(
+    conn: ReadConn, cluster: str, address: str, first: int, last: int
+) -> set[str]:
+    """The signatures of an address at slots `first` to `last`."""
+    rows = await conn.fetch(_SQL["known_between"], cluster, address, first, last)
+    return {_text(row["signature"]) for row in rows}
+
+
+async def open_signatures(
+    conn: ReadConn, cluster: str, *, to: Slot, limit: int, after: OpenSignature | None = None
+) -> list[OpenSignature]:
+    """What is to be booked up to a slot, in the order of the chain; `after` gives the next page."""
+    cursor: tuple[int, int, bytes] = (-1, _BEFORE_ALL, b"")
+    if after is not None:
+        place = _BEFORE_ALL if after.place is None else after.place
+        cursor = (after.slot, place, _raw(after.signature))
+    rows = await conn.fetch(_SQL["next_open"], cluster, to, *cursor, limit)
+    return [
+        OpenSignature(
+            signature=_text(row["signature"]),
+            slot=Slot(row["slot"]),
+            place=row["place"],
+            state=SignatureState(row["state"]),
+            addresses=frozenset(row["addresses"]),
+        )
+        for row in rows
+    ]
+
+
+async def lock_open(tx: Tx, cluster: str, signature: str) -> bool:
+    """Lock a signature that is still to be booked; False when somebody has booked it."""
+    return await tx.fetchval(_SQL["lock_open"], cluster, _raw(signature)) is not None
+
+
+async def finish(tx: Tx, cluster: str, signature: str, state: SignatureState) -> None:
+    """The signature is final."""
+    await tx.execute(_SQL["finish"], cluster, _raw(signature), state)
+
+
+async def set_unreadable(tx: Tx, cluster: str, signature: str, problem: str) -> None:
+    """The signature cannot be read for now."""
+    await tx.execute(_SQL["set_unreadable"], cluster, _raw(signature), problem)
+
+
+async def store_raw(tx: Tx, cluster: str, signature: str, answer: Mapping[str, object]) -> None:
+    """Keep what the node answered, compressed."""
+    packed = zlib.compress(json.dumps(answer, separators=(",", ":")).encode())
+    await tx.execute(_SQL["store_raw"], cluster, _raw(signature), DECODER_VERSION, packed)
+
+
+async def store_movement(tx: Tx, slot: Slot, move: Movement) -> None:
+    """Keep one movement."""
+    await tx.execute(
+        _SQL["store_movement"],
+        *_place(move.key),
+        slot,
+        move.kind,
+        move.from_vault,
+        move.to_vault,
+        None if move.source is None else str(move.source),
+        None if move.destination is None else str(move.destination),
+        move.amount_microusdc,
+    )
+
+
+async def store_event(
+    tx: Tx, key: MovementKey, kind: str, booked_as: BookedAs, facts: Mapping[str, object]
+) -> None:
+    """Keep what something meant."""
+    await tx.execute(
+        _SQL["store_event"], *_place(key), kind, booked_as, json.dumps(facts, sort_keys=True)
+    )
+
+
+async def open_incident(
+    tx: Tx, cluster: str, kind: IncidentKind, *, reference: str, detail: str
+) -> None:
+    """Tell people, once for each kind and reference."""
+    await tx.execute(_SQL["open_incident"], cluster, kind, reference, detail)
+
+
+async def lowest_open(conn: ReadConn, cluster: str, address: str, *, to: Slot) -> Slot | None:
+    """The lowest slot up to `to` where this address has a signature that is not final."""
+    found = await conn.fetchval(_SQL["lowest_open"], cluster, address, to)
+    return None if found is None else Slot(found)
+
+
+async def standing(conn: ReadConn, cluster: str) -> Standing:
+    """What waits and what is wrong."""
+    row = await conn.fetchrow(_SQL["standing"], cluster)
+    assert row is not None, "counts are one row"
+    return Standing(wanted=row["wanted"], unreadable=row["unreadable"], incidents=row["incidents"])
+
+
+def _place(key: MovementKey) -> tuple[str, bytes, int, int, int]:
+    return key.cluster, _raw(key.signature), key.outer, key.inner, key.sub
+
+
+def _raw(signature: str) -> bytes:
+    return base58.b58decode(signature)
+
+
+def _text(signature: bytes) -> str:
+    return base58.b58encode(signature).decode()
