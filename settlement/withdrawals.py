@@ -19,6 +19,7 @@ from settlement.chain.program import Deployment
 from settlement.clock import Clock, new_id
 from settlement.db.pool import Pool, ReadConn, Tx, retried, transaction
 from settlement.db.sql import load
+from settlement.deposits import enrolled_operator
 from settlement.errors import Conflict, NotFound, Refused
 from settlement.ledger import store as ledger
 from settlement.ledger.accounts import host
@@ -36,10 +37,6 @@ _NEWCOMER_DAILY: Final = MicroUsdc(1_000_000_000)
 _DAY: Final = timedelta(days=1)
 _NEWCOMER_FOR: Final = timedelta(days=30)
 _LAST_ID: Final = UUID(int=2**128 - 1)
-
-
-class UnknownOperator(NotFound):
-    """No operator is enrolled under this id."""
 
 
 class UnknownWithdrawal(NotFound):
@@ -127,7 +124,7 @@ async def request(
     """Write a withdrawal down; the caller applies the operations in the same transaction.
 
     A request that is already there (same key or id, same content) comes back with no operations.
-    Raises `Refused` errors that name the field, `UnknownOperator` or `IdempotencyKeyReused`.
+    Raises `Refused` errors that name the field, `NotEnrolled` or `IdempotencyKeyReused`.
     """
     rules = limits or WithdrawalLimits()
     amount = positive_amount(asked.amount_microusdc, field="amount_usdc")
@@ -139,10 +136,8 @@ async def request(
     before = await tx.fetchval(_SQL["by_key"], asked.provider_id, key, withdrawal_id)
     if before is not None:
         return await _same_again(tx, before, amount, str(destination)), []
-    operator = await tx.fetchrow(_SQL["operator"], asked.provider_id)
-    if operator is None:
-        raise UnknownOperator(provider_id=str(asked.provider_id))
-    state = await _admit(tx, asked.provider_id, amount, operator["enrolled_at"], now, rules)
+    operator = await enrolled_operator(tx, asked.provider_id)
+    state = await _admit(tx, asked.provider_id, amount, operator.enrolled_at, now, rules)
     await tx.execute(
         _SQL["add_withdrawal"],
         withdrawal_id,
@@ -150,7 +145,7 @@ async def request(
         host(asked.provider_id),
         amount,
         str(destination),
-        operator["code"],
+        operator.code.encode("ascii"),
         reference_of(withdrawal_id),
         key,
         state,

@@ -1,12 +1,6 @@
 -- name: one_at_a_time
 -- Requests of one operator come one after the other, so that limits cannot be raced.
-select pg_advisory_xact_lock(hashtextextended('podledger:withdrawals:' || $1::text, 0));
-
--- name: operator
--- Who asks, since when, and under which code the chain knows them.
-select o.wallet, o.enrolled_at, d.code
-  from settlement.operator o join settlement.deposit_code d using (provider_id)
- where o.provider_id = $1;
+select pg_advisory_xact_lock(hashtextextended('podledger:withdrawals:' || $1::uuid::text, 0));
 
 -- name: requested_since
 -- What an operator asked for since a moment and did not get back.

@@ -91,7 +91,7 @@ create unique index one_open_attempt on settlement.payout_attempt (payout_id)
 
 -- The next number to give out. One row; it is not there before the chain's own base was read.
 create table settlement.payout_counter (
-  only boolean primary key default true check (only),
+  singleton boolean primary key default true check (singleton),
   program_id text not null,
   next_sequence bigint not null check (next_sequence >= 0)
 );
@@ -124,20 +124,20 @@ begin
      (new.payout_id, new.kind, new.provider_id, new.account, new.amount, new.destination, new.code,
       new.reference, new.requested_at) then
     raise exception 'payout %: what was asked for does not change', old.payout_id
-      using errcode = 'PL004';
+      using errcode = 'PL010';
   end if;
   if old.state <> new.state and not exists (
       select from settlement.payout_transition t
        where t.from_state = old.state and t.to_state = new.state) then
     raise exception 'payout %: no way from % to %', old.payout_id, old.state, new.state
-      using errcode = 'PL004';
+      using errcode = 'PL010';
   end if;
   if new.sequence is distinct from old.sequence
      and not (old.state = 'requested' or new.state = 'requested') then
-    raise exception 'payout %: its number does not change', old.payout_id using errcode = 'PL004';
+    raise exception 'payout %: its number does not change', old.payout_id using errcode = 'PL010';
   end if;
   if old.state in ('paid', 'skipped', 'cancelled') and new is distinct from old then
-    raise exception 'payout % is over', old.payout_id using errcode = 'PL004';
+    raise exception 'payout % is over', old.payout_id using errcode = 'PL010';
   end if;
   return new;
 end
@@ -154,11 +154,11 @@ begin
      or (old.wire is not null and (old.wire, old.signature) is distinct from
                                   (new.wire, new.signature)) then
     raise exception 'attempt % of payout % does not change', old.attempt, old.payout_id
-      using errcode = 'PL004';
+      using errcode = 'PL010';
   end if;
   if old.closed_at is not null and new is distinct from old then
     raise exception 'attempt % of payout % is over', old.attempt, old.payout_id
-      using errcode = 'PL004';
+      using errcode = 'PL010';
   end if;
   return new;
 end

@@ -15,7 +15,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   if new.slot < old.slot then
     raise exception 'the frontier of % stands at %: it does not go back to %', old.address,
-      old.slot, new.slot using errcode = 'PL004';
+      old.slot, new.slot using errcode = 'PL010';
   end if;
   return new;
 end

@@ -103,7 +103,7 @@ async def paid(tx: Tx, fact: PaymentSeen) -> list[Operation]:
         return [Capture(hold_id=intent.payout_id, post=post)]
     owner = await deposits.owner_of_code(tx, fact.code)
     named = host(owner.provider_id) if isinstance(owner, deposits.BondCode) else None
-    bearer = await _bearer(tx, named, fact.amount_microusdc)
+    bearer = await _bearer(tx, fact.key, named, fact.amount_microusdc)
     same_intent = found is not None and found.intent.reference == fact.reference
     await _unexpected(tx, found, fact.sequence, fact.key, keeps_number=same_intent)
     return [postings.withdrawal_paid(fact.key, fact.moment, bearer, fact.amount_microusdc, meta)]
@@ -129,7 +129,7 @@ async def bond_funded(tx: Tx, fact: BondFundingSeen) -> list[Operation]:
         return [Capture(hold_id=intent.payout_id, post=post)]
     owner = await deposits.owner_of_code(tx, bond.code)
     named = bond_pending(owner.provider_id) if isinstance(owner, deposits.BondCode) else None
-    bearer = await _bearer(tx, named, bond.amount_microusdc)
+    bearer = await _bearer(tx, bond.key, named, bond.amount_microusdc)
     await _unexpected(tx, found, fact.sequence, bond.key, keeps_number=False)
     return [
         postings.bond_funded(bond.key, bond.moment, bearer, account, bond.amount_microusdc, meta)
@@ -208,14 +208,17 @@ async def _finish(
     )
 
 
-async def _bearer(tx: Tx, named: AccountName | None, amount: MicroUsdc) -> AccountName:
+async def _bearer(
+    tx: Tx, key: MovementKey, named: AccountName | None, amount: MicroUsdc
+) -> AccountName:
     """The account a payment's code names when it can bear it; finalized money is always bookable.
 
     Should it lose the money before the books lock it, they answer `insufficient`, the caller's
     transaction is run again, and this finds the other account.
     """
-    if named is None:
-        return UNEXPLAINED_OUT
+    before = await tx.fetchval(_SQL["borne_by"], key.reference)
+    if before is not None or named is None:
+        return AccountName(before) if before is not None else UNEXPLAINED_OUT
     try:
         available = (await ledger.balance(tx, named)).available_microusdc
     except ledger.AccountMissing:

@@ -25,3 +25,10 @@ update settlement.payout_attempt set closed_at = clock_timestamp()
 -- A number the chain used up without an intent of ours.
 insert into settlement.payout_number_gone (sequence, how, reference) values ($1, $2, $3)
 on conflict do nothing;
+
+-- name: borne_by
+-- Which account a movement that is in the books was booked against.
+select a.name from settlement.txn x
+  join settlement.transfer t using (txn_id)
+  join settlement.account a on a.account_id = t.debit
+ where x.external_ref = $1 order by t.leg desc limit 1;
