@@ -26,7 +26,6 @@ from cli.story.books import open_books
 from cli.story.people import deployment_of, people_of
 from cli.story.report import Report, Step, StoryFailed, line_of
 from cli.story.stage import Stage
-from cli.story.story import tell
 from cli.up import start_in_background, wait_until_healthy
 from cli.wallet import ChainFailed, patient_rpc
 from cli.workspace import Running, Workspace
@@ -77,6 +76,9 @@ def _some_system(workspace: Workspace, localnet: Path) -> Generator[Running]:
 
 
 async def _tell(running: Running, localnet: Path, report: Report) -> None:
+    # The openai SDK takes more than a second to import, and no other command needs it.
+    from cli.story.story import tell
+
     async with (
         aiohttp.ClientSession() as http,
         patient_rpc(running.rpc) as rpc,

@@ -67,13 +67,23 @@ class TestSystem:
         return "\n".join(parts)
 
 
-def make_system(directory: Path, *, slot_time_ms: int = 100) -> TestSystem:
-    """Write the settings of a system with ports of its own; nothing is started."""
+_CHEAP = (
+    ("max_concurrent = 4", "max_concurrent = 256"),
+    ("input_per_1m = 2_000_000_000", "input_per_1m = 1_000_000"),
+    ("output_per_1m = 8_000_000_000", "output_per_1m = 1_000_000"),
+)
+
+
+def make_system(directory: Path, *, cheap_tokens: bool = False) -> TestSystem:
+    """Write the settings of a system with ports of its own; nothing is started.
+
+    With `cheap_tokens` a deposit lasts for millions, and the provider takes many requests.
+    """
     text = (ROOT / "localnet.toml").read_text()
     for old, new in (
         ("rpc_port = 8899", f"rpc_port = {free_port()}"),
-        ("slot_time_ms = 200", f"slot_time_ms = {slot_time_ms}"),
         ('path = "programs', f'path = "{ROOT}/programs'),
+        *(_CHEAP if cheap_tokens else ()),
     ):
         assert old in text, f"localnet.toml no longer says {old}"
         text = text.replace(old, new)
@@ -96,9 +106,9 @@ def make_system(directory: Path, *, slot_time_ms: int = 100) -> TestSystem:
 
 
 @contextmanager
-def running_system(directory: Path) -> Generator[TestSystem]:
+def running_system(directory: Path, *, cheap_tokens: bool = False) -> Generator[TestSystem]:
     """A system that is down when we leave, whatever happened."""
-    system = make_system(directory)
+    system = make_system(directory, cheap_tokens=cheap_tokens)
     try:
         yield system
     finally:

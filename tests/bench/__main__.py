@@ -1,0 +1,39 @@
+"""`scripts/bench NAME [--json]`: run a benchmark; exit 1 when a bar is missed."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from cli.workspace import ROOT
+from tests.bench import loop
+from tests.bench.harness import Measured, as_json, calibrate, report_of
+
+BENCHMARKS: dict[str, Callable[[Path], Measured]] = {"loop": loop.measure}
+
+
+def main() -> int:
+    """Run one."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description="Run a benchmark with its baselines; 1: a bar is missed."
+    )
+    parser.add_argument("name", choices=sorted(BENCHMARKS))
+    parser.add_argument("--json", action="store_true", help="print one object and nothing else")
+    arguments = parser.parse_args()
+    place = ROOT / ".pod" / "bench"
+    place.mkdir(parents=True, exist_ok=True)
+    calibration = calibrate(place)
+    measured = BENCHMARKS[arguments.name](place)
+    if arguments.json:
+        print(as_json(report_of(arguments.name, measured, calibration)))
+    else:
+        for part, figures in {"machine": calibration, **measured.results}.items():
+            print(f"{part:<10}", "  ".join(f"{name} {value}" for name, value in figures.items()))
+        for bar in measured.bars:
+            verdict = "met" if bar.met else "MISSED"
+            print(f"{verdict:<10} {bar.name} {bar.value}, {bar.kind} {bar.limit}")
+    return 0 if all(bar.met for bar in measured.bars) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
