@@ -178,7 +178,8 @@ begin
 end
 $$;
 
-grant select on settlement.payout, settlement.payout_attempt, settlement.payout_halt
+grant select on settlement.payout, settlement.payout_attempt, settlement.payout_halt,
+  settlement.payout_transition
   to pod_coordinator, pod_indexer, pod_settlement, pod_signer, pod_finance;
 grant select on settlement.payout_counter, settlement.payout_number_gone
   to pod_indexer, pod_settlement, pod_finance;
