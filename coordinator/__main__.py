@@ -7,7 +7,6 @@ import uvloop
 
 from coordinator import app, config
 from settlement.db.migrate import migrate
-from settlement.db.pool import AlreadyRunning
 from settlement.errors import PodError
 from settlement.observability import configure_logging
 from settlement.settings import SettingsReader
@@ -40,18 +39,17 @@ def main(arguments: list[str]) -> int:
         known = group.subgroup(PodError)
         if known is None:
             raise
+        # What failed first is what to say; the rest followed from it.
         sys.stderr.write(f"coordinator: {_first(known)}\n")
         return 1
     return 0
 
 
-def _first(group: BaseException) -> BaseException:
+def _first(group: BaseExceptionGroup[PodError]) -> PodError:
     """The error itself, out of the groups it came in."""
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    if isinstance(group, AlreadyRunning):
-        return AlreadyRunning("another coordinator is already active on this database")
-    return group
+    for each in group.exceptions:
+        return each if isinstance(each, PodError) else _first(each)
+    raise AssertionError("a group is never empty")
 
 
 if __name__ == "__main__":

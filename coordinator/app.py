@@ -225,7 +225,9 @@ async def _keep_lock(pool: Pool, first: "asyncio.Future[None]") -> None:
         except AlreadyRunning:
             refused_at = now() if refused_at is None else refused_at
             if now() - refused_at > _TAKE_OVER_SECONDS:
-                raise
+                raise AlreadyRunning(
+                    "another coordinator is active on this database: one per deployment"
+                ) from None
         except _AWAY as error:
             log.warning("lock_waits", problem=str(error))
         await asyncio.sleep(_PAUSE_SECONDS)

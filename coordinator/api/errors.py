@@ -56,7 +56,7 @@ _TOLD = frozenset(
         "required_microusdc",
         "suggested_min_input_per_1m",
         "suggested_min_output_per_1m",
-        "minimum_microusdc",
+        "smallest_microusdc",
         "limit_microusdc",
         "left_microusdc",
         "state",

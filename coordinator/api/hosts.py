@@ -4,11 +4,10 @@ import secrets
 import string
 from decimal import Decimal
 from typing import Annotated
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter
-from settlement.bonds.lifecycle import BondStanding
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,11 +20,13 @@ from coordinator.store import Host, NewHost
 from coordinator.transcode.request import BodyInvalid
 from settlement import deposits, withdrawals
 from settlement.bonds import lifecycle
+from settlement.bonds.lifecycle import BondStanding, Standing
 from settlement.clock import new_id
 from settlement.db.pool import reading, transaction
 from settlement.ledger import accounts
 from settlement.ledger.store import balance
-from settlement.money import Split, parse_usdc, split_gross
+from settlement.money import Split, format_usdc, parse_usdc, split_gross
+from settlement.withdrawals import WithdrawalRequest
 
 router = APIRouter(prefix="/v1/host", tags=["hosts"])
 
@@ -33,7 +34,6 @@ _ALPHABET = string.ascii_letters + string.digits
 _HOST_TOKEN_LETTERS = 40
 _LAST_ID = UUID(int=2**128 - 1)
 _PAGE = 100
-_IDEMPOTENCY_NAMESPACE = UUID("5f0f3c52-6d0c-4f2e-9d7b-3b4c6f1a2e90")
 
 
 class Enrollment(msgspec.Struct, kw_only=True):
@@ -112,27 +112,27 @@ async def profile(request: Request) -> Response:
     )
 
 
-def _status(host: Host, standing: BondStanding) -> str:
-    status = _STATUS[str(standing.state)]
-    return "retiring" if status == "active" and host.retiring_at is not None else status
-
-
 # The words operators' tools know, by the state of the bond.
 _STATUS = {
-    "none": "pending",
-    "pending": "pending",
-    "posted": "active",
-    "retiring": "cooldown",
-    "released": "bond_returned",
-    "seized": "banned",
+    Standing.NONE: "pending",
+    Standing.PENDING: "pending",
+    Standing.POSTED: "active",
+    Standing.RETIRING: "cooldown",
+    Standing.RELEASED: "bond_returned",
+    Standing.SEIZED: "banned",
 }
+
+
+def _status(host: Host, standing: BondStanding) -> str:
+    status = _STATUS[standing.state]
+    return "retiring" if status == "active" and host.retiring_at is not None else status
 
 
 def _bond(desk: Desk, host: Host, standing: BondStanding) -> dict[str, object]:
     return {
         "amount_usdc": desk.shop.bond_usdc,
         "deposit_code": BOND_PREFIX + host.code,
-        "state": str(standing.state),
+        "state": standing.state.value,
         "posted_microusdc": standing.amount_microusdc,
         "pending_microusdc": standing.pending_microusdc,
         "address": standing.address,
@@ -170,23 +170,52 @@ async def withdraw(request: Request) -> Response:
     desk = desk_of(request)
     host, _ = await desk.callers.host(request.headers.get("authorization"))
     asked = await json_of(request, Withdrawal)
-    amount = parse_usdc(asked.amount_usdc, field="amount_usdc")
-    key = request.headers.get("idempotency-key")
-    withdrawal_id = (
-        new_id(desk.clock)
-        if key is None
-        else uuid5(_IDEMPOTENCY_NAMESPACE, f"{host.provider_id}:{key[:255]}")
-    )
-    made = await withdrawals.request_now(
+    made = await withdrawals.submit(
         desk.pool,
         desk.writer,
-        withdrawal_id=withdrawal_id,
-        provider_id=host.provider_id,
-        amount_microusdc=amount,
-        destination=asked.destination,
+        WithdrawalRequest(
+            provider_id=host.provider_id,
+            amount_microusdc=parse_usdc(asked.amount_usdc, field="amount_usdc"),
+            destination=asked.destination,
+            idempotency_key=request.headers.get("idempotency-key"),
+        ),
+        deployment=desk.shop.deployment,
         clock=desk.clock,
     )
-    return told(made)
+    return told(_withdrawal(made))
+
+
+@router.get("/withdrawals/{withdrawal_id}", summary="Where a withdrawal stands")
+async def show_withdrawal(request: Request, withdrawal_id: str) -> Response:
+    """`requested`, `broadcast`, `confirmed`, or why not."""
+    desk = desk_of(request)
+    host, _ = await desk.callers.host(request.headers.get("authorization"))
+    wanted = _id(withdrawal_id, field="withdrawal_id")
+    async with reading(desk.pool) as conn:
+        found = await withdrawals.status(conn, wanted)
+    if found.provider_id != host.provider_id:
+        raise withdrawals.UnknownWithdrawal(withdrawal_id=withdrawal_id)
+    return told(_withdrawal(found))
+
+
+def _withdrawal(made: withdrawals.Withdrawal) -> dict[str, object]:
+    return {
+        "withdrawal_id": str(made.withdrawal_id),
+        "status": made.status.value,
+        "amount_usdc": format_usdc(made.amount_microusdc),
+        "amount_microusdc": made.amount_microusdc,
+        "destination": made.destination,
+        "requested_at": made.requested_at.isoformat(),
+        "signature": made.signature,
+        "reason": made.reason,
+    }
+
+
+def _id(text: str, *, field: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise BodyInvalid(problem="not a UUID", field=field) from None
 
 
 @router.post("/retire", summary="Leave: no new requests from now on")
@@ -213,10 +242,7 @@ async def transactions(request: Request, before: str | None = None) -> Response:
     """Newest first, a page at a time; `before` is the last id of the page before."""
     desk = desk_of(request)
     host, _ = await desk.callers.host(request.headers.get("authorization"))
-    try:
-        last = UUID(before) if before is not None else _LAST_ID
-    except ValueError:
-        raise BodyInvalid(problem="not a request id", field="before") from None
+    last = _LAST_ID if before is None else _id(before, field="before")
     async with reading(desk.pool) as conn:
         earned = await store.earnings(conn, host.provider_id, before=last, limit=_PAGE)
     return told(

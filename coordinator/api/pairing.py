@@ -16,6 +16,7 @@ from coordinator.offers import LARGEST_MODEL_ID, LARGEST_PRICE_PER_1M_MICROUSDC
 from coordinator.pairings import Active, Pending
 from coordinator.transcode.request import BodyInvalid
 from settlement.bonds import lifecycle
+from settlement.bonds.lifecycle import Standing
 from settlement.db.pool import Tx, reading, transaction
 from settlement.errors import Conflict
 
@@ -148,8 +149,8 @@ async def claim(request: Request) -> Response:
 
 async def _require_bond(tx: Tx, provider_id: UUID) -> None:
     standing = await lifecycle.standing(tx, provider_id)
-    if str(standing.state) != "posted":
-        raise BondNotActive(state=str(standing.state))
+    if standing.state is not Standing.POSTED:
+        raise BondNotActive(state=standing.state.value)
 
 
 def _chosen(desk: Desk, asked: Claim, capabilities: str | None) -> list[Model]:

@@ -4,10 +4,14 @@ Loading takes about a second, so it is done once, before the process answers. Te
 plain text: `<|endoftext|>` typed by a user is just characters.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 
-import bpe_openai
+with warnings.catch_warnings():
+    # The wheel opens its data in a way that Python has deprecated; nothing of ours does.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import bpe_openai
 
 Count = Callable[[str], int]
 ENCODING = "o200k_base"
@@ -16,7 +20,9 @@ ENCODING = "o200k_base"
 @cache
 def load() -> Count:
     """A function that says how many tokens a text has."""
-    encode = bpe_openai.get_encoding(ENCODING).encode_ordinary
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        encode = bpe_openai.get_encoding(ENCODING).encode_ordinary
 
     def count(text: str) -> int:
         return len(encode(text)) if text else 0

@@ -1,0 +1,376 @@
+"""A whole coordinator on a real database, with users who have money and agents that are scripted."""
+
+import asyncio
+import base64
+import itertools
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+from nacl.signing import SigningKey
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from coordinator import app
+from coordinator.agent import Timing
+from coordinator.config import CoordinatorSettings, HttpLimits, Shop
+from coordinator.order import Limits
+from settlement import deposits
+from settlement.bonds import lifecycle
+from settlement.chain.movement import ChainMoment, MovementKey, Vault
+from settlement.chain.program import Deployment
+from settlement.db.pool import Pool, open_pool, reading, transaction
+from settlement.deposits import VaultDeposit
+from settlement.ledger import accounts, store
+from settlement.ledger.operations import Balance, Writer
+from settlement.money import MicroUsdc, Slot
+from settlement.settings import Address
+
+DOLLAR = 1_000_000
+PRICE = 1_000_000  # a microunit per token: bills are easy to read
+DEPLOYMENT = Deployment(
+    program_id=Pubkey.from_string("BBAdcqUkg68JXNiPQ1HR1wujfZuayyK3eQTQSYAh6FSW"),
+    mint=Pubkey.from_string("EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"),
+)
+_MOVEMENTS = itertools.count(1)
+
+
+def settings_for(dsn: str, **changes: object) -> CoordinatorSettings:
+    settings = CoordinatorSettings(
+        database_url=dsn,
+        listen=Address(host="127.0.0.1", port=0),
+        log_level="WARNING",
+        shop=Shop(
+            public_url="http://pod.test",
+            dashboard_url="http://dash.test",
+            deployment=DEPLOYMENT,
+            cluster="localnet",
+        ),
+        http=HttpLimits(register_per_minute=1_000),
+        limits=Limits(),
+        timing=Timing(),
+        pool_size=8,
+        grace_seconds=1,
+    )
+    return replace(settings, **changes)  # pyright: ignore[reportArgumentType] # each test knows
+
+
+@dataclass(kw_only=True)
+class User:
+    """A registered user."""
+
+    token: str
+    code: bytes
+
+
+@dataclass(kw_only=True)
+class Operator:
+    """An enrolled operator and the key of its agent."""
+
+    provider_id: UUID
+    token: str
+    code: str
+    wallet: str
+    key: SigningKey = field(default_factory=SigningKey.generate)
+
+
+@dataclass(kw_only=True)
+class World:
+    """The coordinator under test, and both sides of the market."""
+
+    url: str
+    http: aiohttp.ClientSession
+    pool: Pool
+    books: Writer
+
+    async def post(self, path: str, body: object = None, **more: Any) -> aiohttp.ClientResponse:
+        response = await self.http.post(self.url + path, json=body, **more)
+        await response.read()
+        return response
+
+    async def get(self, path: str, **more: Any) -> aiohttp.ClientResponse:
+        response = await self.http.get(self.url + path, **more)
+        await response.read()
+        return response
+
+    async def user(self, *, funded: int = 25 * DOLLAR) -> User:
+        told = await (await self.post("/v1/register")).json()
+        user = User(token=told["api_token"], code=bytes.fromhex(told["deposit_code"]))
+        if funded:
+            await self.deposit(user, funded)
+        return user
+
+    async def deposit(self, user: User, amount: int) -> None:
+        """What the indexer does when it sees the deposit."""
+        async with transaction(self.pool) as tx:
+            fact = VaultDeposit(
+                key=_key(),
+                moment=_moment(),
+                vault=Vault.TILL,
+                amount_microusdc=MicroUsdc(amount),
+                code=user.code,
+                source="somewhere",
+            )
+            operations = await deposits.book_deposit(tx, fact)
+            assert all(each.done for each in await store.apply(tx, self.books, operations))
+
+    async def operator(self, *, bonded: bool = True) -> Operator:
+        wallet = str(Keypair().pubkey())
+        response = await self.post("/v1/host/enroll", {"display_name": "Ann", "wallet": wallet})
+        told = await response.json()
+        operator = Operator(
+            provider_id=UUID(told["provider_id"]),
+            token=told["host_token"],
+            code=told["enrollment_code"].removeprefix("POD-ENROLL-"),
+            wallet=wallet,
+        )
+        if bonded:
+            await self.bond(operator)
+        return operator
+
+    async def bond(self, operator: Operator) -> str:
+        """What the indexer does when it sees the bond."""
+        address = str(DEPLOYMENT.bond(operator.code.encode(), Pubkey.from_string(operator.wallet)))
+        fact = lifecycle.BondPosted(
+            key=_key(),
+            moment=_moment(),
+            address=address,
+            code=operator.code.encode(),
+            beneficiary=operator.wallet,
+            amount_microusdc=MicroUsdc(50 * DOLLAR),
+            rent_payer=operator.wallet,
+            cooldown_seconds=90 * 86_400,
+        )
+        await self._book(lifecycle.posted, fact)
+        return address
+
+    async def unbond(self, address: str) -> None:
+        fact = lifecycle.BondRetired(
+            key=_key(), moment=_moment(), address=address, release_at=datetime.now(UTC)
+        )
+        await self._book(lifecycle.retired, fact)
+
+    async def _book(self, door: Any, fact: object) -> None:
+        async with transaction(self.pool) as tx:
+            operations = await door(tx, fact)
+            assert all(each.done for each in await store.apply(tx, self.books, operations))
+
+    async def balance(self, user: User) -> int:
+        told = await (await self.get(f"/proxy/{user.token}/balance")).json()
+        return int(told["usdc_balance"])
+
+    async def earned(self, operator: Operator) -> Balance:
+        async with reading(self.pool) as conn:
+            return await store.balance(conn, accounts.host(operator.provider_id))
+
+    async def treasury(self) -> int:
+        async with reading(self.pool) as conn:
+            row = await store.balance(conn, accounts.treasury("coordinator"))
+            return row.net_microusdc
+
+    async def held(self) -> int:
+        return int(
+            await self.pool.fetchval("select coalesce(sum(held), 0)::bigint from settlement.balance")
+        )
+
+    async def rows(self) -> list[dict[str, Any]]:
+        found = await self.pool.fetch("select * from coordinator.request order by request_id")
+        return [dict(row) for row in found]
+
+    def chat(self, user: User, body: object = None, **more: Any) -> Any:
+        """A request context: `async with world.chat(user, …) as response`."""
+        return self.http.post(
+            f"{self.url}/proxy/{user.token}/v1/chat/completions", json=body or ask(), **more
+        )
+
+    @asynccontextmanager
+    async def agent(
+        self, operator: Operator, *, models: dict[str, int] | None = None, slots: int = 4
+    ) -> AsyncGenerator["Agent"]:
+        """The operator's agent, connected and routable."""
+        url = self.url.replace("http", "ws") + "/provider/connect"
+        async with self.http.ws_connect(url, max_msg_size=0) as socket:
+            agent = Agent(socket=socket, operator=operator)
+            await agent.authenticate(enrollment_code=f"POD-ENROLL-{operator.code}")
+            await agent.advertise(models or {"tiny-chat": PRICE}, slots=slots)
+            await self.listed(*(models or {"tiny-chat": PRICE}))
+            yield agent
+
+    async def listed(self, *models: str) -> None:
+        """Wait until the models can be asked for."""
+        token = (await self.user(funded=0)).token
+        async with asyncio.timeout(10):
+            while True:
+                told = await (await self.get(f"/proxy/{token}/v1/models")).json()
+                if set(models) <= {each["id"] for each in told["data"]}:
+                    return
+                await asyncio.sleep(0.02)
+
+
+@dataclass(kw_only=True)
+class Agent:
+    """An agent that does what a test says, frame by frame."""
+
+    socket: aiohttp.ClientWebSocketResponse
+    operator: Operator
+
+    async def frame(self) -> dict[str, Any]:
+        message = await self.socket.receive(timeout=10)
+        assert message.type is aiohttp.WSMsgType.TEXT, message
+        return json.loads(message.data)
+
+    async def send(self, **frame: object) -> None:
+        await self.socket.send_str(json.dumps(frame))
+
+    async def closed(self) -> int | None:
+        """Wait for the Close; its code."""
+        async with asyncio.timeout(10):
+            while not self.socket.closed:
+                await self.socket.receive()
+        return self.socket.close_code
+
+    async def authenticate(self, **more: object) -> dict[str, Any]:
+        challenge = await self.frame()
+        nonce = base64.b64decode(challenge["nonce"], validate=True)
+        await self.send(
+            type="auth_response",
+            pubkey=b64(bytes(self.operator.key.verify_key)),
+            signature=b64(self.operator.key.sign(nonce).signature),
+            agent_version="0.3.3",
+            **more,
+        )
+        return await self.frame()
+
+    async def advertise(self, models: dict[str, int], *, slots: int = 4, **limits: object) -> None:
+        await self.send(
+            type="capabilities",
+            models=[
+                {
+                    "model_id": model,
+                    "input_per_1m": price,
+                    "output_per_1m": price,
+                    "max_concurrent": slots,
+                    "backend": "vllm",
+                }
+                for model, price in models.items()
+            ],
+            limits={"max_concurrent_total": slots, "max_tokens_per_minute": None} | limits,
+            metadata={"agent_version": "0.3.3"},
+        )
+
+    async def job(self) -> dict[str, Any]:
+        frame = await self.frame()
+        assert frame["type"] == "job", frame
+        return frame
+
+    async def cancelled(self, job: dict[str, Any]) -> None:
+        assert await self.frame() == {"type": "job_cancel", "job_id": job["job_id"]}
+
+    async def give(self, job: dict[str, Any], data: bytes) -> None:
+        await self.send(type="job_chunk", job_id=job["job_id"], data=b64(data))
+
+    async def say(self, job: dict[str, Any], text: str) -> None:
+        await self.give(job, delta(content=text))
+
+    async def done(self, job: dict[str, Any], *, claim: tuple[int, int] = (9, 3)) -> None:
+        tokens = {"input": claim[0], "output": claim[1]}
+        tokens |= {"input_tokens": claim[0], "output_tokens": claim[1]}
+        await self.send(type="job_done", job_id=job["job_id"], tokens=tokens, duration_ms=12)
+
+    async def fail(self, job: dict[str, Any], code: str = "internal", message: str = "no") -> None:
+        await self.send(
+            type="job_error",
+            job_id=job["job_id"],
+            error_code=code,
+            message=message,
+            tokens_emitted=0,
+        )
+
+    async def answer(self, job: dict[str, Any], text: str) -> None:
+        """A whole good answer, the way a backend streams it."""
+        await self.give(job, delta(role="assistant", content=""))
+        for word in text.split(" "):
+            await self.say(job, word + " ")
+        await self.give(job, finish() + usage(9, 99) + b"data: [DONE]\n\n")
+        await self.done(job)
+
+
+def b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def ask(text: str = "hello there", **more: object) -> dict[str, object]:
+    return {"model": "tiny-chat", "messages": [{"role": "user", "content": text}], **more}
+
+
+def event(**told: object) -> bytes:
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": "tiny"}
+    return b"data: " + json.dumps(head | told).encode() + b"\n\n"
+
+
+def delta(**fields: object) -> bytes:
+    return event(choices=[{"index": 0, "delta": fields, "finish_reason": None}])
+
+
+def finish(reason: str = "stop") -> bytes:
+    return event(choices=[{"index": 0, "delta": {}, "finish_reason": reason}])
+
+
+def usage(prompt: int, completion: int) -> bytes:
+    return event(
+        choices=[],
+        usage={
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+        },
+    )
+
+
+async def events_of(response: aiohttp.ClientResponse) -> AsyncIterator[Any]:
+    """The decoded events of a stream; '[DONE]' as it is."""
+    async for line in response.content:
+        if line.startswith(b"data: "):
+            data = line[6:].strip()
+            yield "[DONE]" if data == b"[DONE]" else json.loads(data)
+
+
+def text_of(events: list[Any]) -> str:
+    return "".join(
+        choice["delta"].get("content") or ""
+        for each in events
+        if each != "[DONE]"
+        for choice in each["choices"]
+    )
+
+
+def _key() -> MovementKey:
+    return MovementKey(cluster="localnet", signature=f"signature-{next(_MOVEMENTS)}", outer=0)
+
+
+def _moment() -> ChainMoment:
+    return ChainMoment(slot=Slot(100), block_time=datetime.now(UTC))
+
+
+@asynccontextmanager
+async def world(dsn: str, **changes: object) -> AsyncGenerator[World]:
+    """A running coordinator and a world around it."""
+    pool = await open_pool(dsn, role="none", application="test", size=4)
+    try:
+        books = await store.open_writer(pool, "indexer")
+        async with (
+            app.running(settings_for(dsn, **changes)) as address,
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
+        ):
+            yield World(url=f"http://{address}", http=http, pool=pool, books=books)
+    finally:
+        await pool.close()
+
+
+def some_id() -> str:
+    return str(uuid4())
