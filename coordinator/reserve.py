@@ -28,6 +28,7 @@ class Reserve:
 
     async def place(self, order: Order, offers: list[Offer], input_tokens: int) -> Served:
         """Hold the worst case, or all there is. Raises `InsufficientBalance`."""
+        begun_at, started_at = monotonic(), self._clock.now()
         most = max(self._output_tokens(order.ask, offer, input_tokens) for offer in offers)
         wanted = meter.worst_case(
             [offer.price for offer in offers], input_tokens=input_tokens, output_tokens=most
@@ -39,13 +40,13 @@ class Reserve:
             input_tokens=input_tokens,
             held_microusdc=held,
             balance_microusdc=left + held,
-            begun_at=monotonic(),
+            begun_at=begun_at,
             entry=Entry(
                 request_id=order.request_id,
                 user_id=order.user_id,
                 model=model_key(order.ask.model),
                 streamed=order.ask.stream,
-                started_at=self._clock.now(),
+                started_at=started_at,
                 input_tokens=input_tokens,
                 held_microusdc=held,
             ),

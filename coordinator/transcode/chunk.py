@@ -74,12 +74,12 @@ class Chunk(msgspec.Struct, kw_only=True):
     model: str | None = None
     system_fingerprint: str | None = None
     choices: list[Choice] | None = None
-    usage: msgspec.Raw | None = None
-    error: msgspec.Raw | None = None
+    # Raw takes any value (a union with None would not); what is absent reads as null.
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+    error: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _CHUNK = msgspec.json.Decoder(Chunk)
-_NULL = b"null"
 
 
 def read(data: bytes) -> Chunk:
@@ -88,7 +88,7 @@ def read(data: bytes) -> Chunk:
         chunk = _CHUNK.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise ProviderAnswerInvalid from None
-    if chunk.error is not None and bytes(chunk.error) != _NULL:
+    if bytes(chunk.error) != _NULL:
         raise ProviderAnswerError
     return chunk
 
@@ -120,4 +120,4 @@ def _delta_texts(delta: Delta) -> Iterator[tuple[str, str]]:
 
 def is_usage_only(chunk: Chunk) -> bool:
     """The extra chunk that `include_usage` asks for."""
-    return not chunk.choices and chunk.usage is not None
+    return not chunk.choices and bytes(chunk.usage) != _NULL

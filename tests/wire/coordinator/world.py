@@ -175,7 +175,9 @@ class World:
 
     async def held(self) -> int:
         return int(
-            await self.pool.fetchval("select coalesce(sum(held), 0)::bigint from settlement.balance")
+            await self.pool.fetchval(
+                "select coalesce(sum(held), 0)::bigint from settlement.balance"
+            )
         )
 
     async def rows(self) -> list[dict[str, Any]]:
