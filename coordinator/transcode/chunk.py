@@ -80,6 +80,7 @@ class Chunk(msgspec.Struct, kw_only=True):
 
 
 _CHUNK = msgspec.json.Decoder(Chunk)
+_NULL = b"null"
 
 
 def read(data: bytes) -> Chunk:
