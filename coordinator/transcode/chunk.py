@@ -81,6 +81,7 @@ class Chunk(msgspec.Struct, kw_only=True):
 
 _CHUNK = msgspec.json.Decoder(Chunk)
 _NULL = b"null"
+_NULL = b"null"
 
 
 def read(data: bytes) -> Chunk:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -52,7 +53,7 @@ def order(found: list[Candidate]) -> list[int]:
 @pytest.mark.parametrize(
     "facts", [{"bonded": False}, {"online": False}, {"throttled": True}, {"free_slots": 0}]
 )
-def test_who_may_not_serve_is_left_out(facts: dict[str, object]) -> None:
+def test_who_may_not_serve_is_left_out(facts: dict[str, Any]) -> None:
     assert order(rank("m", [candidate(1, **facts), candidate(2)], Ceilings())) == [2]
     with pytest.raises(NoProvider, match="no healthy provider for model: m"):
         rank("m", [candidate(1, **facts)], Ceilings())
@@ -154,7 +155,8 @@ def test_a_pin_implies_centralized_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [b"", b"-1", b"+1", b"1.5", b"1e3", b"0x10", b"1_000", b"abc", "١".encode(), b"1" * 16]
+    "value",
+    [b"", b"-1", b"+1", b"1.5", b"1e3", b"0x10", b"1_000", b"abc", "\u0661".encode(), b"1" * 16],
 )
 @pytest.mark.parametrize("axis", [b"x-pod-max-price-input", b"x-pod-max-price-output"])
 def test_a_ceiling_that_is_no_whole_number_is_refused(axis: bytes, value: bytes) -> None:

@@ -1,15 +1,15 @@
-"""A whole coordinator on a real database, with users who have money and agents that are scripted."""
+"""A whole coordinator on a real database: users with money, and agents that do as they are told."""
 
 import asyncio
 import base64
 import itertools
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import aiohttp
 from nacl.signing import SigningKey
@@ -24,10 +24,10 @@ from settlement import deposits
 from settlement.bonds import lifecycle
 from settlement.chain.movement import ChainMoment, MovementKey, Vault
 from settlement.chain.program import Deployment
-from settlement.db.pool import Pool, open_pool, reading, transaction
+from settlement.db.pool import Pool, Tx, open_pool, reading, transaction
 from settlement.deposits import VaultDeposit
 from settlement.ledger import accounts, store
-from settlement.ledger.operations import Balance, Writer
+from settlement.ledger.operations import Balance, Operation, Writer
 from settlement.money import MicroUsdc, Slot
 from settlement.settings import Address
 
@@ -37,6 +37,7 @@ DEPLOYMENT = Deployment(
     program_id=Pubkey.from_string("BBAdcqUkg68JXNiPQ1HR1wujfZuayyK3eQTQSYAh6FSW"),
     mint=Pubkey.from_string("EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"),
 )
+EMPTY: dict[str, object] = {}
 _MOVEMENTS = itertools.count(1)
 
 
@@ -88,13 +89,23 @@ class World:
     pool: Pool
     books: Writer
 
-    async def post(self, path: str, body: object = None, **more: Any) -> aiohttp.ClientResponse:
-        response = await self.http.post(self.url + path, json=body, **more)
+    async def post(
+        self,
+        path: str,
+        body: object = None,
+        *,
+        data: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> aiohttp.ClientResponse:
+        sent = json.dumps(body).encode() if data is None and body is not None else data
+        response = await self.http.post(self.url + path, data=sent, headers=headers)
         await response.read()
         return response
 
-    async def get(self, path: str, **more: Any) -> aiohttp.ClientResponse:
-        response = await self.http.get(self.url + path, **more)
+    async def get(
+        self, path: str, *, headers: dict[str, str] | None = None
+    ) -> aiohttp.ClientResponse:
+        response = await self.http.get(self.url + path, headers=headers)
         await response.read()
         return response
 
@@ -116,8 +127,7 @@ class World:
                 code=user.code,
                 source="somewhere",
             )
-            operations = await deposits.book_deposit(tx, fact)
-            assert all(each.done for each in await store.apply(tx, self.books, operations))
+            await self._book(tx, await deposits.book_deposit(tx, fact))
 
     async def operator(self, *, bonded: bool = True) -> Operator:
         wallet = str(Keypair().pubkey())
@@ -146,19 +156,19 @@ class World:
             rent_payer=operator.wallet,
             cooldown_seconds=90 * 86_400,
         )
-        await self._book(lifecycle.posted, fact)
+        async with transaction(self.pool) as tx:
+            await self._book(tx, await lifecycle.posted(tx, fact))
         return address
 
     async def unbond(self, address: str) -> None:
         fact = lifecycle.BondRetired(
             key=_key(), moment=_moment(), address=address, release_at=datetime.now(UTC)
         )
-        await self._book(lifecycle.retired, fact)
-
-    async def _book(self, door: Any, fact: object) -> None:
         async with transaction(self.pool) as tx:
-            operations = await door(tx, fact)
-            assert all(each.done for each in await store.apply(tx, self.books, operations))
+            await self._book(tx, await lifecycle.retired(tx, fact))
+
+    async def _book(self, tx: Tx, operations: Sequence[Operation]) -> None:
+        assert all(each.done for each in await store.apply(tx, self.books, operations))
 
     async def balance(self, user: User) -> int:
         told = await (await self.get(f"/proxy/{user.token}/balance")).json()
@@ -184,11 +194,12 @@ class World:
         found = await self.pool.fetch("select * from coordinator.request order by request_id")
         return [dict(row) for row in found]
 
-    def chat(self, user: User, body: object = None, **more: Any) -> Any:
+    def chat(
+        self, user: User, body: object = None, *, headers: dict[str, str] | None = None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """A request context: `async with world.chat(user, …) as response`."""
-        return self.http.post(
-            f"{self.url}/proxy/{user.token}/v1/chat/completions", json=body or ask(), **more
-        )
+        url = f"{self.url}/proxy/{user.token}/v1/chat/completions"
+        return self.http.post(url, json=body or ask(), headers=headers)
 
     @asynccontextmanager
     async def agent(
@@ -320,7 +331,7 @@ def delta(**fields: object) -> bytes:
 
 
 def finish(reason: str = "stop") -> bytes:
-    return event(choices=[{"index": 0, "delta": {}, "finish_reason": reason}])
+    return event(choices=[{"index": 0, "delta": EMPTY, "finish_reason": reason}])
 
 
 def usage(prompt: int, completion: int) -> bytes:
@@ -372,7 +383,3 @@ async def world(dsn: str, **changes: object) -> AsyncGenerator[World]:
             yield World(url=f"http://{address}", http=http, pool=pool, books=books)
     finally:
         await pool.close()
-
-
-def some_id() -> str:
-    return str(uuid4())
