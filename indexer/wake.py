@@ -1,0 +1,106 @@
+"""Wakes the follower early. Nothing here is true: a message only says "look now".
+
+Subscriptions may lose anything (chain.md R33-R39), so losing all of them costs latency and no
+money: the follower's timer goes on. The slot subscription is the heartbeat: a connection that is
+silent for longer is dropped and made again.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import aiohttp
+import msgspec
+import structlog
+from solders.pubkey import Pubkey
+
+_SILENT_SECONDS: Final = 20.0
+_RECONNECT_SECONDS: Final = 1.0
+_LARGEST_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+_HINTS: Final = frozenset({"accountNotification", "logsNotification"})
+_log = structlog.stdlib.get_logger()
+
+
+class _Notification(msgspec.Struct):
+    """Answers to our subscriptions have no method."""
+
+    method: str = ""
+
+
+class Wake:
+    """A flag that anything may set and the follower waits for, but never longer than its timer."""
+
+    def __init__(self) -> None:
+        self._dirty = asyncio.Event()
+
+    def set(self) -> None:
+        """There may be something new."""
+        self._dirty.set()
+
+    async def wait(self, longest_seconds: float) -> None:
+        """Return when woken or when the time is over; the flag is down again."""
+        try:
+            async with asyncio.timeout(longest_seconds):
+                await self._dirty.wait()
+        except TimeoutError:
+            pass
+        self._dirty.clear()
+
+
+async def listen(
+    url: str,
+    *,
+    accounts: Sequence[Pubkey],
+    mentions: Sequence[Pubkey],
+    wake: Wake,
+    connected: Callable[[bool], None],
+) -> None:
+    """Set the flag at every hint, connecting again for ever. Ends only by being cancelled."""
+    async with aiohttp.ClientSession() as session:
+        while True:
+            try:
+                async with session.ws_connect(
+                    url, max_msg_size=_LARGEST_MESSAGE_BYTES, heartbeat=_SILENT_SECONDS
+                ) as socket:
+                    for request in _subscriptions(accounts, mentions):
+                        await socket.send_json(request)
+                    connected(True)
+                    wake.set()  # whatever happened while nobody listened
+                    await _listen(socket, wake)
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                _log.info("websocket_lost", problem=type(error).__name__)
+            finally:
+                connected(False)
+            await asyncio.sleep(_RECONNECT_SECONDS)
+
+
+async def _listen(socket: aiohttp.ClientWebSocketResponse, wake: Wake) -> None:
+    while True:
+        async with asyncio.timeout(_SILENT_SECONDS):
+            message = await socket.receive()
+        if message.type is not aiohttp.WSMsgType.TEXT:
+            return
+        if _is_hint(message.data):
+            wake.set()
+
+
+def _is_hint(text: str) -> bool:
+    try:
+        return msgspec.json.decode(text, type=_Notification).method in _HINTS
+    except msgspec.DecodeError:
+        return False
+
+
+def _subscriptions(
+    accounts: Sequence[Pubkey], mentions: Sequence[Pubkey]
+) -> list[dict[str, object]]:
+    finalized = {"commitment": "finalized"}
+    account = {**finalized, "encoding": "base64"}
+    wanted: list[tuple[str, Sequence[object]]] = [("slotSubscribe", ())]
+    wanted += [("accountSubscribe", (str(address), account)) for address in accounts]
+    # One address for each: nodes take no more.
+    wanted += [("logsSubscribe", ({"mentions": [str(address)]}, finalized)) for address in mentions]
+    return [
+        {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
+        for number, (method, params) in enumerate(wanted, 1)
+    ]
