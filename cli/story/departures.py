@@ -24,19 +24,27 @@ async def withdraw(stage: Stage, operator: Operator) -> None:
     body = (
         f'{{"amount_usdc": {format_usdc(amount)}, "destination": {json.dumps(str(destination))}}}'
     )
-    answer = await operator.api.post("/v1/host/withdraw", body)
+    asked = await operator.api.post("/v1/host/withdraw", body)
+    path = f"/v1/host/withdrawals/{asked['withdrawal_id']}"
+
+    async def confirmed() -> str | None:
+        now = await operator.api.get(path)
+        if now["status"] == "cancelled":
+            raise StoryFailed(f"the withdrawal was cancelled: {now['reason']}")
+        return str(now["signature"]) if now["status"] == "confirmed" else None
+
+    signature = await until("the withdrawal to be confirmed", confirmed)
     account = program.associated_token_address(destination, stage.deployment.mint)
-
-    async def is_paid() -> bool:
-        return await token_units(stage.rpc, account) == amount
-
-    await until("the earnings to arrive", is_paid)
-    [paid] = await stage.rpc.signatures_for(account, limit=1)
-    identity = str(answer.get("withdrawal_id") or answer.get("id"))
+    arrived = await token_units(stage.rpc, account)
+    if arrived != amount:
+        raise StoryFailed(f"withdrew {format_usdc(amount)}, {format_usdc(arrived)} arrived")
     stage.report.withdrawal = PaidWithdrawal(
-        id=identity, amount=amount, destination=str(destination), signature=paid.signature
+        id=str(asked["withdrawal_id"]),
+        amount=amount,
+        destination=str(destination),
+        signature=signature,
     )
-    stage.report.step("withdraw", id=paid.signature, amount=amount, note=f"to {destination}")
+    stage.report.step("withdraw", id=signature, amount=amount, note=f"to {destination}")
 
 
 async def bring_the_bond_back(stage: Stage, operator: Operator, posted: str) -> None:
@@ -47,6 +55,7 @@ async def bring_the_bond_back(stage: Stage, operator: Operator, posted: str) -> 
         stage.deployment, signer=wallet.pubkey(), code=operator.code, beneficiary=wallet.pubkey()
     )
     retired = await carry_out(stage.rpc, [retire], wallet)
+    await _until_host_is(operator, "cooldown")
     stage.report.step("retire", id=retired.signature, note=f"bond {address}")
     released = None
     if await _ninety_days_later(stage):
@@ -89,8 +98,18 @@ async def _release(stage: Stage, operator: Operator) -> str:
     returned = await token_units(stage.rpc, account) - before
     if returned != BOND_AMOUNT:
         raise StoryFailed(f"the bond came back as {format_usdc(returned)} USDC")
+    await _until_host_is(operator, "bond_returned")
     stage.report.step("the bond comes back", id=landed.signature, amount=returned)
     return landed.signature
+
+
+async def _until_host_is(operator: Operator, status: str) -> None:
+    """Until the books have seen what happened to the bond."""
+
+    async def is_so() -> bool:
+        return (await operator.api.get("/v1/host/profile"))["status"] == status
+
+    await until(f"the operator to be {status}", is_so)
 
 
 async def reconcile(stage: Stage) -> None:

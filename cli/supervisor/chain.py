@@ -58,6 +58,8 @@ async def plan_chain(
     """Decide what to start and where it will listen; makes missing key files."""
     if settings.program is None:
         raise CannotStart(f"{path} has no [program]: which program holds the money?")
+    if settings.chain.kind != "rpc" and not settings.program.path.is_file():
+        raise CannotStart(f"{path}: program.path: there is no file {settings.program.path}")
     keys = seed.load_or_create_keys(workspace.keys, settings)
     port = settings.embedded.rpc_port or await ports.take("localnet", settings.embedded.host)
     rpc, ws, role, fixed = _place(http, workspace, path, settings, port)

@@ -113,9 +113,10 @@ def running_system(directory: Path, *, cheap_tokens: bool = False) -> Generator[
         yield system
     finally:
         owner = system.workspace.owner()
-        system.pod("down", check=False)
-        if owner is not None and system.workspace.owner() == owner:
-            os.kill(owner, signal.SIGKILL)
+        if owner is not None:
+            system.pod("down", check=False)
+            if system.workspace.owner() == owner:
+                os.kill(owner, signal.SIGKILL)
 
 
 def check_story(report: dict[str, Any]) -> None:
