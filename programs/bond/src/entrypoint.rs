@@ -10,15 +10,16 @@ use crate::processor::{
 };
 
 /// More than any instruction takes; `deposit_usdc` alone may be given more than it needs.
-#[cfg(target_arch = "bpf")]
+#[cfg(any(target_os = "solana", target_arch = "bpf"))]
 const MOST_ACCOUNTS: usize = 32;
 
-#[cfg(target_arch = "bpf")]
+#[cfg(any(target_os = "solana", target_arch = "bpf"))]
 pinocchio::program_entrypoint!(process, MOST_ACCOUNTS);
 
 #[inline(always)]
 pub fn process(program: &Address, views: &mut [AccountView], data: &[u8]) -> ProgramResult {
-    dispatch(&Key::read(program.as_array()), views, data).map_err(|why| ProgramError::Custom(why as u32))
+    dispatch(&Key::read(program.as_array()), views, data)
+        .map_err(|why| ProgramError::Custom(why as u32))
 }
 
 #[inline(always)]

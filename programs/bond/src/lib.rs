@@ -16,6 +16,7 @@ pub mod rules;
 pub mod runtime;
 pub mod seeds;
 pub mod state;
+pub mod syscalls;
 pub mod token;
 
 /// Whom to tell about a hole; public tools find this text in the deployed bytes.
@@ -37,9 +38,9 @@ pub static SOURCE_TREE: &str = match option_env!("BOND_SOURCE_TREE") {
     None => "source_tree:unknown",
 };
 
-#[cfg(target_arch = "bpf")]
+#[cfg(any(target_os = "solana", target_arch = "bpf"))]
 #[panic_handler]
 fn stop(_: &core::panic::PanicInfo<'_>) -> ! {
     // SAFETY: the syscall takes nothing and does not return.
-    unsafe { pinocchio::syscalls::abort() }
+    unsafe { syscalls::abort() }
 }

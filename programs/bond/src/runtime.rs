@@ -1,12 +1,12 @@
 //! What the runtime is asked for: time, rent, hashes, derived addresses, log lines.
 //!
-//! The only file where the host differs from the chain: host tests never come here. All of it is
-//! inlined: the chain's target returns nothing larger than a word from a function.
+//! All of it is inlined: the chain's target returns nothing larger than a word from a function.
 
 use pinocchio::AccountView;
 
 use crate::error::Error;
 use crate::key::{Key, NOBODY};
+use crate::syscalls;
 
 /// `SysvarC1ock11111111111111111111111111111111`
 const CLOCK: Key = Key::constant(&[
@@ -52,19 +52,11 @@ pub fn rent_for(size: usize) -> Result<u64, Error> {
     }
 }
 
+#[inline(always)]
 fn sysvar(id: &Key, into: &mut [u8], offset: u64) -> Result<(), Error> {
-    #[cfg(target_arch = "bpf")]
+    let (from, to, length) = (id.bytes().as_ptr(), into.as_mut_ptr(), into.len() as u64);
     // SAFETY: `into` is writable for its length, and `id` is 32 bytes.
-    let failed = unsafe {
-        pinocchio::syscalls::sol_get_sysvar(
-            id.bytes().as_ptr(),
-            into.as_mut_ptr(),
-            offset,
-            into.len() as u64,
-        ) != 0
-    };
-    #[cfg(not(target_arch = "bpf"))]
-    let failed = core::hint::black_box((id, into, offset)).2 != u64::MAX;
+    let failed = unsafe { syscalls::sol_get_sysvar(from, to, offset, length) } != 0;
     if failed { Err(Error::Overflow) } else { Ok(()) }
 }
 
@@ -72,52 +64,36 @@ fn sysvar(id: &Key, into: &mut [u8], offset: u64) -> Result<(), Error> {
 #[inline(always)]
 pub fn sha256(parts: &[&[u8]]) -> Key {
     let mut digest = NOBODY;
-    #[cfg(target_arch = "bpf")]
-    // SAFETY: a slice of slices is what the syscall reads; `digest` takes its 32 bytes.
-    unsafe {
-        pinocchio::syscalls::sol_sha256(
-            parts.as_ptr().cast::<u8>(),
-            parts.len() as u64,
-            core::ptr::from_mut(&mut digest).cast::<u8>(),
-        );
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    core::hint::black_box((parts, &mut digest));
+    let to = core::ptr::from_mut(&mut digest).cast::<u8>();
+    // SAFETY: a slice of slices is what the syscall reads; a key takes the 32 bytes.
+    unsafe { syscalls::sol_sha256(parts.as_ptr().cast(), parts.len() as u64, to) };
     digest
 }
 
 /// The canonical derived address of these seeds, and its bump.
 #[inline(always)]
 pub fn find_address(seeds: &[&[u8]], program: &Key) -> Result<(Key, u8), Error> {
-    let mut address = NOBODY;
-    let mut bump = 0u8;
-    #[cfg(target_arch = "bpf")]
+    let (mut address, mut bump) = (NOBODY, 0u8);
+    let to = core::ptr::from_mut(&mut address).cast::<u8>();
     // SAFETY: a slice of slices is what the syscall reads; both outputs are writable.
     let failed = unsafe {
-        pinocchio::syscalls::sol_try_find_program_address(
-            seeds.as_ptr().cast::<u8>(),
+        syscalls::sol_try_find_program_address(
+            seeds.as_ptr().cast(),
             seeds.len() as u64,
             program.bytes().as_ptr(),
-            core::ptr::from_mut(&mut address).cast::<u8>(),
+            to,
             &mut bump,
-        ) != 0
+        )
     };
-    #[cfg(not(target_arch = "bpf"))]
-    let failed = core::hint::black_box((seeds, program, &mut address, &mut bump)).0.len() < 99;
-    if failed { Err(Error::WrongAddress) } else { Ok((address, bump)) }
+    if failed != 0 { Err(Error::WrongAddress) } else { Ok((address, bump)) }
 }
 
 /// Write one `Program data:` line.
 #[inline(always)]
 pub fn log_data(bytes: &[u8]) {
     let fields = [bytes];
-    #[cfg(target_arch = "bpf")]
     // SAFETY: a slice of slices is what the syscall reads.
-    unsafe {
-        pinocchio::syscalls::sol_log_data(fields.as_ptr().cast::<u8>(), 1);
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    core::hint::black_box(fields);
+    unsafe { syscalls::sol_log_data(fields.as_ptr().cast(), 1) };
 }
 
 /// Take lamports out of an account this program owns and give them to another.

@@ -101,8 +101,20 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     if is_owned(given.config, program) {
         return Err(Error::AlreadyInitialized);
     }
-    create(given.funder, given.config, size_of::<Config>(), program, (seeds::CONFIG, bumps.config))?;
-    create(given.funder, given.escrow, size_of::<Escrow>(), program, (seeds::ESCROW, bumps.escrow))?;
+    create(
+        given.funder,
+        given.config,
+        size_of::<Config>(),
+        program,
+        (seeds::CONFIG, bumps.config),
+    )?;
+    create(
+        given.funder,
+        given.escrow,
+        size_of::<Escrow>(),
+        program,
+        (seeds::ESCROW, bumps.escrow),
+    )?;
     let payouts = (seeds::PAYOUTS, bumps.payouts);
     create(given.funder, given.payouts, size_of::<Payouts>(), program, payouts)?;
     create_vault(&given, given.till_vault, given.till_authority)?;

@@ -92,7 +92,10 @@ mod tests {
             assert_eq!(spending.check(41, now, &caps(NO_CAP, 100)), Err(Error::CapExceeded));
         }
         assert_eq!(spending.check(100, edge + HALF_WINDOW, &caps(NO_CAP, 100)), Ok(()));
-        assert_eq!(spending.check(101, edge + HALF_WINDOW, &caps(NO_CAP, 100)), Err(Error::CapExceeded));
+        assert_eq!(
+            spending.check(101, edge + HALF_WINDOW, &caps(NO_CAP, 100)),
+            Err(Error::CapExceeded)
+        );
     }
 
     #[test]

@@ -69,9 +69,12 @@ mod tests {
     #[test]
     fn every_bound_holds_at_its_edge() {
         let refused = Err(Error::ParamOutOfBounds);
-        for (value, expected) in
-            [(USDC - 1, refused), (USDC, Ok(())), (10_000 * USDC, Ok(())), (10_000 * USDC + 1, refused)]
-        {
+        for (value, expected) in [
+            (USDC - 1, refused),
+            (USDC, Ok(())),
+            (10_000 * USDC, Ok(())),
+            (10_000 * USDC + 1, refused),
+        ] {
             assert_eq!(Parameters { bond_amount: value, ..REAL }.check(), expected);
         }
         let set: [(fn(&mut Parameters, i64), (i64, i64)); 4] = [

@@ -55,7 +55,8 @@ impl Ring {
         if mask == 0 {
             return Err(Error::InvalidInstruction);
         }
-        let lowest = first.checked_add(mask.trailing_zeros() as u64).ok_or(Error::SequenceTooFar)?;
+        let lowest =
+            first.checked_add(mask.trailing_zeros() as u64).ok_or(Error::SequenceTooFar)?;
         let highest =
             first.checked_add(63 - mask.leading_zeros() as u64).ok_or(Error::SequenceTooFar)?;
         let (word, _) = place(first);

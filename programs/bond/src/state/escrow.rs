@@ -66,6 +66,10 @@ impl Escrow {
 
     /// Nothing is owed exactly when no bond is open: every bond is of at least one microunit.
     pub fn invariant(&self) -> Result<(), Error> {
-        if (self.open_count == 0) == (self.total_bonded == 0) { Ok(()) } else { Err(Error::Overflow) }
+        if (self.open_count == 0) == (self.total_bonded == 0) {
+            Ok(())
+        } else {
+            Err(Error::Overflow)
+        }
     }
 }

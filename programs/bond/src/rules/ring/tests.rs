@@ -77,7 +77,8 @@ fn agrees_with_a_map() {
         let first = ring.base.saturating_sub(20) + offset;
         if random() % 4 == 0 {
             let mask = if random() % 2 == 0 { 1 } else { random() & random() };
-            let numbers: Vec<u64> = (0..64).filter(|i| mask >> i & 1 == 1).map(|i| first + i).collect();
+            let numbers: Vec<u64> =
+                (0..64).filter(|i| mask >> i & 1 == 1).map(|i| first + i).collect();
             let within = |n: &u64| *n >= ring.base && *n - ring.base < NUMBERS;
             let expected = !numbers.is_empty()
                 && numbers.iter().all(within)
@@ -88,7 +89,8 @@ fn agrees_with_a_map() {
                 truth.extend(numbers.into_iter().map(|n| (n, false)));
             }
         } else {
-            let free = first >= ring.base && first - ring.base < NUMBERS && !truth.contains_key(&first);
+            let free =
+                first >= ring.base && first - ring.base < NUMBERS && !truth.contains_key(&first);
             assert_eq!(ring.pay(first).is_ok(), free);
             if free {
                 truth.insert(first, true);

@@ -1,0 +1,401 @@
+"""The Python table of the program, its Rust sources and both IDL files say the same."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from solders.instruction import Instruction
+from solders.pubkey import Pubkey
+
+from programs.build.artifacts import Crate, find_stale
+from programs.build.interface import Struct, read_interface
+from settlement.chain import layouts, program
+from settlement.chain.instructions import (
+    ARGUMENT_SIZES,
+    INSTRUCTION_ACCOUNTS,
+    instruction_discriminator,
+)
+from settlement.chain.program import Deployment, UnknownAccount, UnknownInstruction
+from settlement.money import MicroUsdc
+
+CRATE = Crate(root=Path(__file__).parents[2] / "programs/bond")
+INTERFACE = read_interface(CRATE.sources)
+STRUCTS = {each.name: each for each in (*INTERFACE.accounts, *INTERFACE.types)}
+SIZES = {"u8": 1, "u16": 2, "u64": 8, "i64": 8, "Key": 32, "Code": 8}
+DEPLOYMENT = Deployment(Pubkey.new_unique(), Pubkey.new_unique())
+# Rust's names where Python says it otherwise (units and nesting aside).
+RENAMED = {
+    "half_started_at": "half_window_started_at",
+    "current": "half_window_spent",
+    "previous": "previous_half_window_spent",
+    "approval.sequence": "approved_sequence",
+    "approval.amount": "approved_amount",
+    "approval.destination": "approved_destination",
+    "approval.reference": "approved_reference",
+    "approval.expires_at": "approval_expires_at",
+    "evidence_count": "",
+    "ring.base": "base",
+    "ring.used": "used",
+    "ring.paid": "paid",
+}
+NOT_DECODED = {"version", "bump", "reserved"}
+
+
+def size_of(kind: str) -> int:
+    array = re.fullmatch(r"\[(\w+); (\d+)\]", kind)
+    if array is not None:
+        return size_of(array[1]) * int(array[2])
+    if kind in SIZES:
+        return SIZES[kind]
+    return sum(size_of(field.kind) for field in STRUCTS[kind].fields)
+
+
+def scalars(struct: Struct, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every field down to those that are no structs, with its path."""
+    for field in struct.fields:
+        if field.kind in STRUCTS:
+            yield from scalars(STRUCTS[field.kind], f"{path}{field.name}.")
+        else:
+            yield path + field.name, field.kind
+
+
+# --- the three tables
+
+
+def test_the_committed_files_follow_from_the_sources() -> None:
+    assert find_stale(CRATE) == []
+
+
+def test_instructions_their_accounts_and_sizes() -> None:
+    assert {each.name for each in INTERFACE.instructions} == set(INSTRUCTION_ACCOUNTS)
+    for shape in INTERFACE.instructions:
+        assert shape.discriminator == instruction_discriminator(shape.name)
+        table = " ".join(
+            f"{use.name}:{'s' * use.signer}{'w' * use.writable}" for use in shape.accounts
+        )
+        assert table == INSTRUCTION_ACCOUNTS[shape.name]
+        size = sum(size_of(argument.kind) for argument in shape.arguments)
+        assert size == ARGUMENT_SIZES[shape.name], shape.name
+
+
+def test_errors() -> None:
+    assert {each.code: each.name for each in INTERFACE.errors} == program.ERRORS
+    assert list(program.ERRORS) == list(range(6000, 6050))
+    assert program.ERRORS[6000] == "InvalidInstruction"
+    assert program.ERRORS[6034] == "AlreadyPaid"
+    assert program.ERRORS[6049] == "ApprovalMismatch"
+
+
+def test_account_kinds_and_sizes() -> None:
+    rust = {each.discriminator: 8 + size_of(each.name) for each in INTERFACE.accounts}
+    assert rust == {tag: size for tag, (size, _) in layouts.ACCOUNTS.items()}
+    for each in INTERFACE.accounts:
+        assert each.discriminator == layouts.account_discriminator(each.name)
+
+
+@pytest.mark.parametrize("name", [each.name for each in INTERFACE.accounts])
+def test_every_field_is_read_from_its_place(name: str) -> None:
+    """Each field is filled with bytes of its own and must come back under its own name."""
+    struct = STRUCTS[name]
+    data = bytearray(struct.discriminator or b"")
+    expected: dict[str, object] = {}
+    for number, (path, kind) in enumerate(scalars(struct)):
+        raw = filling(path, kind, number)
+        data += raw
+        expected[renamed(path)] = value_of(kind, raw)
+    found = flatten(program.decode_account(bytes(data)))
+    for path, value in expected.items():
+        if path and path not in NOT_DECODED:
+            assert found.pop(path) == value, path
+    if name != "Tombstone":
+        assert found == {}, "Python reads what the sources do not have"
+
+
+def filling(path: str, kind: str, number: int) -> bytes:
+    named = {"version": 1, "state": 2, "seizure_state": 3, "evidence_count": 3}
+    if path in named:
+        return bytes([named[path]])
+    return bytes((number * 7 + at) % 127 + 1 for at in range(size_of(kind)))
+
+
+def value_of(kind: str, raw: bytes) -> object:
+    array = re.fullmatch(r"\[(\w+); (\d+)\]", kind)
+    if array is not None and array[1] != "u8":
+        step = size_of(array[1])
+        parts = [raw[at : at + step] for at in range(0, len(raw), step)]
+        # A hash is bytes in Python, though it is typed as a key on chain.
+        return tuple(
+            part if array[1] == "Key" else int.from_bytes(part, "little") for part in parts
+        )
+    return raw if kind in ("Key", "Code") or array else int.from_bytes(raw, "little")
+
+
+def renamed(path: str) -> str:
+    pause = re.fullmatch(r"(\w+)_pause\.(\w+)", path)
+    if pause is not None:
+        return f"pauses.{pause[1]}.{pause[2]}"
+    last = path.removeprefix("spending.")
+    return RENAMED.get(path, RENAMED.get(last, path))
+
+
+def flatten(value: object, path: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    assert is_dataclass(value)
+    for field in fields(value):
+        inner = getattr(value, field.name)
+        name = path + re.sub(r"_(microusdc|seconds)$", "", field.name)
+        if is_dataclass(inner):
+            found |= flatten(inner, f"{name}.")
+        else:
+            found[name] = bytes(inner) if isinstance(inner, Pubkey) else inner
+    return found
+
+
+def test_both_idl_files_say_the_same() -> None:
+    spec, legacy = (
+        cast("dict[str, Any]", json.loads((CRATE.root / "idl" / name).read_text()))
+        for name in ("bond.json", "bond.legacy.json")
+    )
+    assert spec["metadata"]["spec"] == "0.1.0"
+    assert spec["errors"] == legacy["errors"]
+    assert [each["name"] for each in spec["accounts"]] == [e["name"] for e in legacy["accounts"]]
+    for new, old in zip(spec["instructions"], legacy["instructions"], strict=True):
+        assert snake(old["name"]) == new["name"]
+        assert [each["name"] for each in new["args"]] == [snake(e["name"]) for e in old["args"]]
+        for account, older in zip(new["accounts"], old["accounts"], strict=True):
+            assert snake(older["name"]) == account["name"]
+            assert older["isMut"] == account.get("writable", False)
+            assert older["isSigner"] == account.get("signer", False)
+
+
+def snake(name: str) -> str:
+    return re.sub(r"([A-Z])", lambda match: f"_{match[1].lower()}", name)
+
+
+# --- known values from outside
+
+
+def test_the_wires_published_numbers() -> None:
+    assert instruction_discriminator("deposit_usdc") == bytes(
+        [184, 148, 250, 169, 224, 213, 34, 126]
+    )
+    (event,) = INTERFACE.events
+    assert event.discriminator == bytes([120, 248, 61, 83, 31, 142, 107, 144])
+    assert [(field.name, field.kind) for field in event.fields] == [
+        ("code", "Code"),
+        ("amount", "u64"),
+        ("mint", "Key"),
+        ("depositor", "Key"),
+        ("timestamp", "i64"),
+    ]
+    assert layouts.account_discriminator("Config") == bytes([155, 12, 170, 224, 30, 250, 204, 130])
+
+
+def test_published_addresses_are_derived_alike() -> None:
+    published = Deployment(
+        Pubkey.from_string("BBAdcqUkg68JXNiPQ1HR1wujfZuayyK3eQTQSYAh6FSW"),
+        Pubkey.from_string("EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"),
+    )
+    assert str(published.config) == "G9ko998ReQinG5Cc6YT7NS7hZJucXyuxLxTXTwKEpNPH"
+    pay_to = Pubkey.from_string("GXfqVnZENHzvim8rNN8TPwqxWXQe8EBbxhcEMYE8Z7BS")
+    account = program.associated_token_address(pay_to, published.mint)
+    assert str(account) == "H4pgrVNyMu5NvGM9wbU2vGg2sTbmgDAk3qKRe1EkvVL7"
+
+
+def test_a_deployments_addresses_are_all_different() -> None:
+    d = DEPLOYMENT
+    addresses = [d.config, d.payouts, d.till_authority, d.till_vault, d.escrow, d.bond_vault]
+    addresses += [d.program_data, d.bond(b"Enroll01", d.mint), d.bond(b"Enroll02", d.mint)]
+    assert len(set(addresses)) == len(addresses)
+
+
+# --- building and reading back
+
+keys = st.binary(min_size=32, max_size=32).map(Pubkey)
+codes = st.binary(min_size=8, max_size=8)
+numbers = st.integers(min_value=0, max_value=2**64 - 1)
+
+
+def read_back(instruction: Instruction) -> program.ProgramInstruction:
+    accounts = [meta.pubkey for meta in instruction.accounts]
+    return program.decode_instruction(bytes(instruction.data), accounts)
+
+
+@given(depositor=keys, code=codes, amount=numbers)
+def test_deposit_reads_back(depositor: Pubkey, code: bytes, amount: int) -> None:
+    instruction = program.deposit_usdc(
+        DEPLOYMENT, depositor=depositor, code=code, amount_microusdc=MicroUsdc(amount)
+    )
+    assert read_back(instruction) == program.DepositUsdc(
+        depositor=depositor,
+        source=program.associated_token_address(depositor, DEPLOYMENT.mint),
+        vault=DEPLOYMENT.till_vault,
+        mint=DEPLOYMENT.mint,
+        code=code,
+        amount_microusdc=MicroUsdc(amount),
+    )
+
+
+@given(one=keys, other=keys, code=codes, beneficiary=keys, sequence=numbers)
+def test_bonds_read_back(
+    one: Pubkey, other: Pubkey, code: bytes, beneficiary: Pubkey, sequence: int
+) -> None:
+    posted = program.post_bond(
+        DEPLOYMENT, depositor=one, funder=other, code=code, beneficiary=beneficiary
+    )
+    bond = DEPLOYMENT.bond(code, beneficiary)
+    assert read_back(posted) == program.PostBond(
+        depositor=one,
+        funder=other,
+        source=program.associated_token_address(one, DEPLOYMENT.mint),
+        bond_vault=DEPLOYMENT.bond_vault,
+        bond=bond,
+        code=code,
+        beneficiary=beneficiary,
+    )
+    funded = program.fund_bond(
+        DEPLOYMENT, payer=one, funder=other, sequence=sequence, code=code, beneficiary=beneficiary
+    )
+    assert read_back(funded) == program.FundBond(
+        payer=one,
+        funder=other,
+        till_vault=DEPLOYMENT.till_vault,
+        bond_vault=DEPLOYMENT.bond_vault,
+        bond=bond,
+        sequence=sequence,
+        code=code,
+        beneficiary=beneficiary,
+    )
+    retired = program.retire(DEPLOYMENT, signer=one, code=code, beneficiary=beneficiary)
+    assert read_back(retired) == program.Retire(signer=one, bond=bond, code=code)
+    released = program.release(
+        DEPLOYMENT, code=code, beneficiary=beneficiary, rent_payer=other, signed=True
+    )
+    assert released.accounts[1].is_signer
+    assert read_back(released) == program.Release(
+        bond=bond,
+        beneficiary=beneficiary,
+        destination=program.associated_token_address(beneficiary, DEPLOYMENT.mint),
+        rent_payer=other,
+        bond_vault=DEPLOYMENT.bond_vault,
+        code=code,
+    )
+
+
+@given(payer=keys, destination=keys, code=codes, sequence=numbers, amount=numbers, mask=numbers)
+def test_payouts_read_back(
+    payer: Pubkey, destination: Pubkey, code: bytes, sequence: int, amount: int, mask: int
+) -> None:
+    paid = program.pay(
+        DEPLOYMENT,
+        payer=payer,
+        sequence=sequence,
+        amount_microusdc=MicroUsdc(amount),
+        code=code,
+        reference=code * 2,
+        destination=destination,
+    )
+    assert read_back(paid) == program.Pay(
+        payer=payer,
+        destination=destination,
+        till_vault=DEPLOYMENT.till_vault,
+        sequence=sequence,
+        amount_microusdc=MicroUsdc(amount),
+        code=code,
+        reference=code * 2,
+    )
+    skipped = program.skip(DEPLOYMENT, signer=payer, first=sequence, mask=mask)
+    found = read_back(skipped)
+    assert isinstance(found, program.Skip)
+    assert found == program.Skip(signer=payer, first=sequence, mask=mask)
+    assert sum(1 << number - sequence for number in found.sequences) == mask
+
+
+def test_initialize_reads_back() -> None:
+    roles = program.InitialRoles(admin=Pubkey.new_unique(), payer=Pubkey.new_unique())
+    parameters = program.InitialParameters(payout_single_cap_microusdc=MicroUsdc(7))
+    authority, funder = Pubkey.new_unique(), Pubkey.new_unique()
+    instruction = program.initialize(
+        DEPLOYMENT,
+        upgrade_authority=authority,
+        funder=funder,
+        roles=roles,
+        parameters=parameters,
+    )
+    found = read_back(instruction)
+    assert isinstance(found, program.Initialize)
+    assert (found.roles, found.parameters) == (roles, parameters)
+    assert (found.upgrade_authority, found.funder) == (authority, funder)
+    assert (found.config, found.mint) == (DEPLOYMENT.config, DEPLOYMENT.mint)
+
+
+# --- what is refused
+
+
+@given(st.binary(max_size=80))
+def test_other_bytes_are_no_instruction(data: bytes) -> None:
+    with pytest.raises(UnknownInstruction):
+        program.decode_instruction(data, [Pubkey.default()] * 12)
+
+
+def test_lengths_are_strict_in_bytes_and_accounts() -> None:
+    instruction = program.skip(DEPLOYMENT, signer=Pubkey.default(), first=1, mask=1)
+    data, accounts = bytes(instruction.data), [meta.pubkey for meta in instruction.accounts]
+    for wrong in (data[:-1], data + b"\0", b""):
+        with pytest.raises(UnknownInstruction):
+            program.decode_instruction(wrong, accounts)
+    for few_or_many in (accounts[:-1], [*accounts, Pubkey.default()]):
+        with pytest.raises(UnknownInstruction):
+            program.decode_instruction(data, few_or_many)
+
+
+def test_a_deposit_may_carry_reference_keys() -> None:
+    instruction = program.deposit_usdc(
+        DEPLOYMENT, depositor=Pubkey.default(), code=bytes(8), amount_microusdc=MicroUsdc(1)
+    )
+    accounts = [meta.pubkey for meta in instruction.accounts]
+    data = bytes(instruction.data)
+    extra = [*accounts, Pubkey.new_unique()]
+    assert program.decode_instruction(data, extra) == program.decode_instruction(data, accounts)
+    with pytest.raises(UnknownInstruction):
+        program.decode_instruction(data, accounts[:-1])
+
+
+@pytest.mark.parametrize("tag", layouts.ACCOUNTS)
+def test_other_bytes_are_no_account(tag: bytes) -> None:
+    size, _ = layouts.ACCOUNTS[tag]
+    for wrong in (b"", tag, tag + bytes(size), bytes(size), tag + bytes(size - 8)):
+        with pytest.raises(UnknownAccount):
+            program.decode_account(wrong)
+
+
+def test_a_state_without_a_name_is_refused() -> None:
+    data = bytearray(layouts.account_discriminator("Bond") + bytes(layouts.BOND_SIZE - 8))
+    data[8], data[10] = 1, 9
+    with pytest.raises(UnknownAccount):
+        program.decode_account(bytes(data))
+
+
+def test_codes_and_references_have_their_length() -> None:
+    with pytest.raises(AssertionError):
+        DEPLOYMENT.bond(b"short", Pubkey.default())
+    with pytest.raises(AssertionError):
+        program.retire(
+            DEPLOYMENT, signer=Pubkey.default(), code=b"too long!", beneficiary=Pubkey.default()
+        )
+    with pytest.raises(AssertionError):
+        program.pay(
+            DEPLOYMENT,
+            payer=Pubkey.default(),
+            sequence=0,
+            amount_microusdc=MicroUsdc(1),
+            code=bytes(8),
+            reference=bytes(8),
+            destination=Pubkey.default(),
+        )
