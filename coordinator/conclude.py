@@ -75,6 +75,9 @@ class Conclude:
             await tried.outlet.begin()
             await reply.write(_stream_end(served, tried, reading, gross))
             return await reply.end()
+        for part in attempted.kept_back:  # it tells why the answer ended
+            if part.chunk is not None:
+                tried.fold.add(part.chunk)
         if attempted.ending is Ending.CUT:
             tried.fold.cut()
         headers = headers_for(served, tried.offer, settled.available_microusdc)

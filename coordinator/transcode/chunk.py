@@ -81,7 +81,6 @@ class Chunk(msgspec.Struct, kw_only=True):
 
 _CHUNK = msgspec.json.Decoder(Chunk)
 _NULL = b"null"
-_NULL = b"null"
 
 
 def read(data: bytes) -> Chunk:
