@@ -1,7 +1,7 @@
 """Waiting for a condition of another task or process, never for a time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 
 async def eventually(condition: Callable[[], object], timeout_seconds: float = 10.0) -> None:
@@ -11,3 +11,14 @@ async def eventually(condition: Callable[[], object], timeout_seconds: float = 1
             if condition():
                 return
             await asyncio.sleep(0.005)
+
+
+async def eventually_true(
+    ask: Callable[[], Awaitable[object]], timeout_seconds: float = 10.0
+) -> None:
+    """The same for a condition that must be asked for."""
+    async with asyncio.timeout(timeout_seconds):
+        while True:
+            if await ask():
+                return
+            await asyncio.sleep(0.01)
