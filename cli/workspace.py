@@ -37,6 +37,7 @@ class Running:
     ws: str
     database: str
     provider: str
+    cluster: str
     program_id: str
     usdc_mint: str
     keys: str

@@ -3,7 +3,13 @@
 import json
 
 from cli.reconcile import reconcile_now
-from cli.story.report import PaidWithdrawal, ReturnedBond, StoryFailed
+from cli.story.report import (
+    PaidWithdrawal,
+    Reconciled,
+    ReturnedBond,
+    StoryFailed,
+    VaultLine,
+)
 from cli.story.stage import Operator, Stage, until
 from cli.wallet import carry_out, token_units
 from settlement.chain import program
@@ -115,10 +121,21 @@ async def _until_host_is(operator: Operator, status: str) -> None:
 async def reconcile(stage: Stage) -> None:
     """Books against chain at one slot; every difference must be 0."""
     found = await reconcile_now(stage.running)
-    stage.report.reconcile = found
-    for vault in found.vaults:
-        stage.report.step(
-            f"reconcile {vault.name}", amount=vault.chain, note=f"difference {vault.difference}"
+    vaults = [
+        VaultLine(
+            name=line.vault.value,
+            books=line.books_microusdc,
+            chain=line.chain_microusdc,
+            difference=line.difference_microusdc,
         )
-    if any(vault.difference for vault in found.vaults):
-        raise StoryFailed(f"books and chain differ at slot {found.slot}: {found.vaults}")
+        for line in found.lines
+    ]
+    stage.report.reconcile = Reconciled(slot=found.slot, vaults=vaults)
+    for vault in vaults:
+        stage.report.step(
+            f"reconcile {vault.name}",
+            amount=vault.chain,
+            note=f"slot {found.slot}, difference {vault.difference}",
+        )
+    if any(vault.difference for vault in vaults):
+        raise StoryFailed(f"books and chain differ at slot {found.slot}: {vaults}")

@@ -134,6 +134,7 @@ class System:
             ws=plan.chain.ws,
             database=plan.database.dsn,
             provider=plan.services.provider_url,
+            cluster=plan.chain.name,
             program_id=str(plan.chain.program.id),
             usdc_mint=str(plan.chain.mint),
             keys=str(self._workspace.keys.absolute()),

@@ -23,6 +23,7 @@ def _running(supervisor: int) -> Running:
         ws="ws://127.0.0.1:8900",
         database="postgresql://x",
         provider="http://127.0.0.1:2",
+        cluster="localnet",
         program_id="p",
         usdc_mint="m",
         keys="/keys",
