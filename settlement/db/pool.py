@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, NewType, TypeVar
 
 import asyncpg
 from asyncpg.exceptions import (
-    CannotConnectNowError,
     ConnectionDoesNotExistError,
     DeadlockDetectedError,
     InterfaceError,
     LockNotAvailableError,
+    OperatorInterventionError,
     PostgresConnectionError,
     SerializationError,
 )
@@ -42,13 +42,13 @@ T = TypeVar("T")
 
 # What a lost connection, a restarting server or a lock conflict looks like: worth another try.
 TRANSIENT = (
-    CannotConnectNowError,
     ConnectionDoesNotExistError,
     ConnectionError,
     DeadlockDetectedError,
     InterfaceError,
     LockNotAvailableError,
     OSError,
+    OperatorInterventionError,  # the server is stopping, was killed, or is starting again
     PostgresConnectionError,
     SerializationError,
     TimeoutError,
@@ -96,7 +96,7 @@ async def open_pool(
         return await asyncpg.create_pool(
             dsn, min_size=1, max_size=size, server_settings=settings, command_timeout=60
         )
-    except (OSError, CannotConnectNowError, PostgresConnectionError) as error:
+    except (OSError, OperatorInterventionError, PostgresConnectionError) as error:
         raise DatabaseUnavailable(problem=str(error)) from error
 
 

@@ -11,3 +11,14 @@ on conflict do nothing returning slot;
 -- Compare and swap: moves only from the slot the caller knows.
 update settlement.frontier set slot = $4, advanced_at = clock_timestamp()
  where cluster = $1 and address = $2 and slot = $3 returning slot;
+
+-- name: add_run
+-- One comparison and how it ended.
+insert into settlement.reconcile_run (run_id, cluster, started_at, finished_at, verdict, problem,
+                                      sources)
+values ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: add_line
+-- One vault of a comparison.
+insert into settlement.reconcile_line (run_id, vault, address, slot, books, chain, difference)
+values ($1, $2, $3, $4, $5, $6, $7);

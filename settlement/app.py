@@ -1,0 +1,255 @@
+"""Puts settlement's processes together: the payout worker, the signer, one comparison.
+
+The worker numbers, builds and sends payouts, turns pending bond money into bonds, and compares the
+books with the chain. One is active per deployment, by an advisory lock; others stand by. The ledger
+writer is opened only under that lock, because opening it ends the older life of the same writer.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import structlog
+
+from settlement.chain.rpc import RpcClient, open_rpc
+from settlement.chain.signer import KeyFileRefused, PayerKey
+from settlement.chain.transport import RpcUnavailable
+from settlement.clock import Clock, SystemClock
+from settlement.config import ReconcileSettings, SignerSettings, WorkerSettings
+from settlement.db.pool import TRANSIENT, AlreadyRunning, Pool, only_one
+from settlement.ledger.operations import Writer
+from settlement.ledger.store import open_writer
+from settlement.metrics import SignerMetrics, WorkerMetrics
+from settlement.observability import Health, status_server
+from settlement.payouts import bond_funding
+from settlement.payouts.rounds import Rounds
+from settlement.payouts.send import Road
+from settlement.payouts.sign import sign_waiting
+from settlement.payouts.survey import read_till
+from settlement.process import Standing, repeat, until_first_ends, waited_pool
+from settlement.reconcile.compare import (
+    NoData,
+    Reconciliation,
+    Verdict,
+    compare,
+    record,
+    record_no_data,
+)
+
+_WRITER = "settlement"
+_LOCK = "settlement-worker"
+_POOL_SIZE = 6
+_STANDBY_SECONDS = 0.5
+_log = structlog.stdlib.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Worker:
+    """What the worker's loops share."""
+
+    settings: WorkerSettings
+    pool: Pool
+    rpc: RpcClient
+    clock: Clock
+    standing: Standing
+    metrics: WorkerMetrics
+
+
+async def work(settings: WorkerSettings) -> None:
+    """Be the payout worker until cancelled. Raises `WriterFenced` when another life took over."""
+    standing, metrics = Standing(), WorkerMetrics()
+
+    def health() -> Health:
+        return Health(well=standing.well, line=standing.line)
+
+    async with (
+        status_server(settings.metrics, metrics.registry, health) as address,
+        open_rpc(settings.reconcile.rpc_urls) as rpc,
+        waited_pool(
+            settings.reconcile.database_url,
+            role="pod_settlement",
+            application=_WRITER,
+            size=_POOL_SIZE,
+            standing=standing,
+        ) as pool,
+    ):
+        _log.info("listening", metrics=str(address))
+        worker = _Worker(
+            settings=settings,
+            pool=pool,
+            rpc=rpc,
+            clock=SystemClock(),
+            standing=standing,
+            metrics=metrics,
+        )
+        while True:
+            await _active_or_standby(worker)
+            await asyncio.sleep(_STANDBY_SECONDS)
+
+
+async def _active_or_standby(worker: _Worker) -> None:
+    """Work while holding the lock; return when somebody else has it, or when it is lost."""
+    try:
+        async with only_one(worker.pool, _LOCK) as held:
+            writer = await open_writer(worker.pool, _WRITER)
+            worker.standing.right("lock")
+            await until_first_ends(_until_lost(held), *_loops(worker, writer))
+    except AlreadyRunning:
+        worker.standing.right("lock")  # standing by is what a second worker is for
+    except TRANSIENT as error:
+        worker.standing.wrong("lock", str(error) or type(error).__name__)
+
+
+async def _until_lost(held: Callable[[], bool]) -> None:
+    while held():  # noqa: ASYNC110 -- a lost connection is not announced
+        await asyncio.sleep(_STANDBY_SECONDS)
+
+
+def _loops(worker: _Worker, writer: Writer) -> tuple[Coroutine[Any, Any, None], ...]:
+    settings = worker.settings
+    rounds = Rounds(
+        Road(
+            pool=worker.pool,
+            chain=worker.rpc,
+            deployment=settings.reconcile.deployment,
+            payer=settings.payer,
+            clock=worker.clock,
+            policy=settings.policy,
+        ),
+        lowest_payer_lamports=settings.lowest_payer_lamports,
+    )
+    return (
+        repeat(
+            partial(_payout_round, worker, rounds),
+            part="payouts",
+            every_seconds=settings.round_milliseconds / 1_000,
+            standing=worker.standing,
+        ),
+        repeat(
+            partial(_bond_round, worker, writer),
+            part="bond funding",
+            every_seconds=settings.bond_funding_milliseconds / 1_000,
+            standing=worker.standing,
+        ),
+        repeat(
+            partial(_reconcile_round, worker),
+            part="reconcile",
+            every_seconds=float(settings.reconcile_every_seconds),
+            standing=worker.standing,
+        ),
+    )
+
+
+async def _payout_round(worker: _Worker, rounds: Rounds) -> None:
+    found = await rounds.once()
+    worker.metrics.round(found, worker.clock.now())
+    if found.blocked:
+        worker.standing.wrong("road", ", ".join(found.blocked))
+    else:
+        worker.standing.right("road")
+
+
+async def _bond_round(worker: _Worker, writer: Writer) -> None:
+    if not await bond_funding.anybody_waits(worker.pool, clock=worker.clock):
+        return
+    till = await read_till(worker.rpc, worker.settings.reconcile.deployment)
+    made = await bond_funding.fund_pending(
+        worker.pool,
+        writer,
+        bond_amount_microusdc=till.bond_amount_microusdc,
+        clock=worker.clock,
+    )
+    worker.metrics.bonds_requested(made)
+
+
+async def _reconcile_round(worker: _Worker) -> None:
+    try:
+        found = await _compared(worker.pool, worker.rpc, worker.settings.reconcile, worker.clock)
+    except (NoData, RpcUnavailable):
+        worker.metrics.not_reconciled()
+        raise
+    worker.metrics.reconciled(found)
+    if found.verdict is Verdict.DIFFERENT:
+        worker.standing.wrong("books", f"they differ from the chain at slot {found.slot}")
+    else:
+        worker.standing.right("books")
+
+
+async def _compared(
+    pool: Pool, rpc: RpcClient, settings: ReconcileSettings, clock: Clock
+) -> Reconciliation:
+    """Compare and store how it ended, also when it could not be done."""
+    started_at = clock.now()
+    try:
+        found = await compare(
+            pool,
+            rpc,
+            cluster=settings.cluster,
+            deployment=settings.deployment,
+            clock=clock,
+            patience_seconds=settings.patience_seconds,
+        )
+    except (NoData, RpcUnavailable) as error:
+        await record_no_data(
+            pool,
+            cluster=settings.cluster,
+            problem=str(error),
+            sources=rpc.sources,
+            started_at=started_at,
+            clock=clock,
+        )
+        raise
+    await record(pool, found)
+    return found
+
+
+async def reconcile_once(settings: ReconcileSettings) -> Reconciliation:
+    """One comparison, now. Raises `NoData`, `RpcUnavailable` or `DatabaseUnavailable`."""
+    async with (
+        open_rpc(settings.rpc_urls) as rpc,
+        waited_pool(
+            settings.database_url,
+            role="pod_settlement",
+            application="reconcile",
+            size=2,
+            standing=Standing(),
+        ) as pool,
+    ):
+        return await _compared(pool, rpc, settings, SystemClock())
+
+
+async def sign(settings: SignerSettings) -> None:
+    """Be the signer until cancelled. Raises `KeyFileRefused`."""
+    key = PayerKey.from_file(settings.keyfile)
+    if settings.payer is not None and key.address != settings.payer:
+        raise KeyFileRefused(
+            path=str(settings.keyfile), problem="another key than POD_PAYER_ADDRESS"
+        )
+    standing, metrics, clock = Standing(), SignerMetrics(), SystemClock()
+
+    def health() -> Health:
+        return Health(well=standing.well, line=standing.line, facts={"payer": str(key.address)})
+
+    async with (
+        status_server(settings.metrics, metrics.registry, health) as address,
+        waited_pool(
+            settings.database_url,
+            role="pod_signer",
+            application="signer",
+            size=2,
+            standing=standing,
+        ) as pool,
+    ):
+        _log.info("listening", metrics=str(address), payer=str(key.address))
+
+        async def once() -> None:
+            metrics.round(await sign_waiting(pool, key, policy=settings.policy, clock=clock))
+
+        await repeat(
+            once,
+            part="signing",
+            every_seconds=settings.round_milliseconds / 1_000,
+            standing=standing,
+        )

@@ -1,0 +1,112 @@
+"""What settlement's processes count, for Prometheus."""
+
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from settlement.chain.movement import Vault
+from settlement.payouts.rounds import Round
+from settlement.payouts.sign import Signed
+from settlement.payouts.states import FINAL, PayoutState
+from settlement.reconcile.compare import Reconciliation, Verdict
+
+
+class WorkerMetrics:
+    """The payout worker's figures."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._waiting = Gauge(
+            "settlement_payouts_waiting",
+            "Payouts that are not over, by state",
+            ["state"],
+            registry=self.registry,
+        )
+        self._oldest = Gauge(
+            "settlement_payout_oldest_age_seconds",
+            "Age of the oldest payout that is not over; 0 when there is none",
+            registry=self.registry,
+        )
+        self._steps = Counter(
+            "settlement_payout_steps_total",
+            "Steps taken on the road to the chain",
+            ["step"],
+            registry=self.registry,
+        )
+        self._blocked = Gauge(
+            "settlement_payouts_blocked",
+            "1 while payouts do not move: halted, till frozen or fee payer low",
+            registry=self.registry,
+        )
+        self._payer = Gauge(
+            "settlement_payer_balance_lamports",
+            "What the fee payer has for fees and rent",
+            registry=self.registry,
+        )
+        self._difference = Gauge(
+            "settlement_reconcile_difference_microusdc",
+            "Chain minus books of a vault at the last comparison",
+            ["vault"],
+            registry=self.registry,
+        )
+        self._slot = Gauge(
+            "settlement_reconcile_slot", "Slot of the last comparison", registry=self.registry
+        )
+        self._runs = Counter(
+            "settlement_reconcile_runs_total",
+            "Comparisons of books and chain, by how they ended",
+            ["verdict"],
+            registry=self.registry,
+        )
+        for vault in Vault:
+            self._difference.labels(vault=vault.value)
+        for verdict in Verdict:
+            self._runs.labels(verdict=verdict.value)
+
+    def round(self, found: Round, now: datetime) -> None:
+        """Take in what a round found and did."""
+        for state in PayoutState:
+            if state not in FINAL:
+                self._waiting.labels(state=state.value).set(found.waiting.get(state, 0))
+        oldest = found.oldest_requested_at
+        self._oldest.set(0 if oldest is None else (now - oldest).total_seconds())
+        self._blocked.set(1 if found.blocked else 0)
+        if found.payer_lamports is not None:
+            self._payer.set(found.payer_lamports)
+        for step in ("numbered", "built", "sent", "expired"):
+            self._steps.labels(step=step).inc(getattr(found, step))
+
+    def bonds_requested(self, made: int) -> None:
+        """Bond fundings that were asked for."""
+        self._steps.labels(step="bond_requested").inc(made)
+
+    def reconciled(self, found: Reconciliation) -> None:
+        """Take in a comparison."""
+        self._runs.labels(verdict=found.verdict.value).inc()
+        self._slot.set(found.slot)
+        for line in found.lines:
+            self._difference.labels(vault=line.vault.value).set(line.difference_microusdc)
+
+    def not_reconciled(self) -> None:
+        """A comparison was not possible."""
+        self._runs.labels(verdict=Verdict.NO_DATA.value).inc()
+
+
+class SignerMetrics:
+    """The signer's figures."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._signed = Counter(
+            "settlement_messages_signed_total", "Messages signed", registry=self.registry
+        )
+        self._refused = Counter(
+            "settlement_messages_refused_total",
+            "Messages the signer would not sign: each one is an alarm",
+            registry=self.registry,
+        )
+
+    def round(self, done: Signed) -> None:
+        """Take in what a round signed and refused."""
+        self._signed.inc(done.signed)
+        self._refused.inc(done.refused)
