@@ -20,6 +20,5 @@ async def localnet(tmp_path: Path) -> AsyncGenerator[RunningChain]:
 @pytest.fixture
 async def rpc(localnet: RunningChain) -> AsyncGenerator[Rpc]:
     """Raw JSON-RPC to the embedded chain."""
-    connection = Rpc(localnet.rpc_url)
-    yield connection
-    await connection.close()
+    async with Rpc(localnet.rpc_url) as connection:
+        yield connection

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 from solders.hash import Hash
@@ -34,7 +34,10 @@ class Rpc:
         self.url = url
         self._session = aiohttp.ClientSession()
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
         await self._session.close()
 
     async def post(self, body: bytes | str) -> tuple[int, Any]:

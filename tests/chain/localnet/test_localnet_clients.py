@@ -10,7 +10,7 @@ from solana.rpc.models import DataSliceOpts, MemcmpOpts, TokenAccountOpts, TxOpt
 from solana.rpc.websocket_api import SolanaWsClient
 from solders.account import Account
 from solders.keypair import Keypair
-from solders.message import Message
+from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
 from solders.rpc.config import RpcTransactionLogsFilterMentions
 from solders.rpc.responses import (
@@ -66,7 +66,7 @@ async def pay_usdc(
         ),
     ]
     latest = (await client.get_latest_blockhash(Finalized)).value
-    message = Message.new_with_blockhash(instructions, user.pubkey(), latest.blockhash)
+    message = MessageV0.try_compile(user.pubkey(), instructions, [], latest.blockhash)
     assert (await client.get_fee_for_message(message)).value == 5_000
     transaction = VersionedTransaction(message, [user])
     assert (await client.simulate_transaction(transaction)).value.err is None
