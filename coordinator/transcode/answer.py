@@ -125,7 +125,8 @@ class Fold:
 
     def cut(self) -> None:
         """End what has not ended: the length limit was reached."""
-        for message in (self._messages or {0: _Message()}).values():
+        self._messages.setdefault(0, _Message())
+        for message in self._messages.values():
             message.finish_reason = message.finish_reason or "length"
 
     def body(self, reading: Reading, *, gross_microusdc: int) -> bytes:

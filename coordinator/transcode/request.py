@@ -17,6 +17,7 @@ LARGEST_MAX_TOKENS = 10_000_000
 MOST_CHOICES = 16
 MOST_MESSAGES = 100_000
 _PATH = re.compile(r"^(?P<problem>.*?) - at `(?P<key>key in )?\$\.?(?P<path>.*)`$", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 
 
 class BodyInvalid(Refused):
@@ -122,10 +123,11 @@ def refusal(error: msgspec.DecodeError | RecursionError) -> BodyInvalid:
         return BodyInvalid(problem=str(error))
     told = str(error)
     found = _PATH.match(told)
-    if found is not None and found["path"]:
-        return BodyInvalid(problem=found["problem"], field=found["path"])
-    missing = re.match(r"^Object missing required field `(?P<field>[^`]+)`", told)
-    return BodyInvalid(problem=told, field=missing["field"] if missing else None)
+    problem, path = (found["problem"], found["path"]) if found else (told, "")
+    missing = _MISSING.match(problem)
+    if missing is not None:
+        path = f"{path}.{missing['field']}" if path else missing["field"]
+    return BodyInvalid(problem=problem, field=path or None)
 
 
 def _texts(known: _Known) -> Iterator[str]:
