@@ -54,12 +54,17 @@ class Rpc:
             assert response.status == 200
             return await response.json()
 
-    async def call(self, method: str, *params: object) -> Any:  # noqa: ANN401
+    async def ask(self, method: str, *params: object) -> dict[str, Any]:
+        """The whole answer, be it a result or an error."""
         answer = await self.message(
             {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
         )
         assert answer["jsonrpc"] == "2.0"
         assert answer["id"] == 1
+        return answer
+
+    async def call(self, method: str, *params: object) -> Any:  # noqa: ANN401
+        answer = await self.ask(method, *params)
         if "error" in answer:
             raise RpcFailed(answer["error"])
         return answer["result"]
