@@ -124,6 +124,7 @@ pub fn load<'a, T: Stored>(view: &'a AccountView, program: &Key) -> Result<&'a T
 /// The account, to change. A handler calls this once per account: tags differ, so two accounts
 /// of one list never give two references to the same bytes.
 #[inline(always)]
+#[allow(clippy::mut_from_ref)] // a view is a pointer the runtime gave, not the bytes
 pub fn load_mut<'a, T: Stored>(view: &'a AccountView, program: &Key) -> Result<&'a mut T, Error> {
     check::<T>(view, program)?;
     let mut raw = *view;
@@ -133,7 +134,8 @@ pub fn load_mut<'a, T: Stored>(view: &'a AccountView, program: &Key) -> Result<&
 
 /// A fresh account of this program, all zero, to fill in.
 #[inline(always)]
-pub fn open<'a, T: Stored>(view: &'a AccountView) -> &'a mut T {
+#[allow(clippy::mut_from_ref)] // as above
+pub fn open<T: Stored>(view: &AccountView) -> &mut T {
     assert!(view.data_len() == size_of::<T>());
     let mut raw = *view;
     // SAFETY: this program just created the account at this size; `Stored` promises the rest.

@@ -8,7 +8,6 @@ use pinocchio::AccountView;
 use pinocchio::cpi::{CpiAccount, Seed, Signer, invoke_signed_unchecked};
 use pinocchio::instruction::{InstructionAccount, InstructionView};
 
-use crate::accounts::{bytes, is_owned};
 use crate::error::Error;
 use crate::key::Key;
 use crate::runtime::rent_for;
@@ -68,13 +67,10 @@ pub struct NewAccount<'a> {
 }
 
 impl NewAccount<'_> {
-    /// Create it. Lamports sent to the address beforehand neither stop it nor are lost: then the
+    /// Create it; the caller has checked that it is not there. Lamports sent to the address beforehand neither stop it nor are lost: then the
     /// rest is topped up, as plain creation would refuse.
     #[inline(always)]
     pub fn create(&self, seeds: &[Seed]) -> Result<(), Error> {
-        if !is_owned(self.account, &SYSTEM_PROGRAM) || !bytes(self.account).is_empty() {
-            return Err(Error::AlreadyInitialized);
-        }
         let rent = rent_for(self.size)?;
         let held = self.account.lamports();
         let signers = [Signer::from(seeds)];

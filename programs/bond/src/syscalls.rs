@@ -7,6 +7,7 @@ pub use pinocchio::syscalls::{
 };
 
 #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
+#[allow(clippy::missing_safety_doc)]
 mod host {
     use core::unimplemented as missing;
 

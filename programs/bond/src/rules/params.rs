@@ -77,7 +77,8 @@ mod tests {
         ] {
             assert_eq!(Parameters { bond_amount: value, ..REAL }.check(), expected);
         }
-        let set: [(fn(&mut Parameters, i64), (i64, i64)); 4] = [
+        type Put = fn(&mut Parameters, i64);
+        let set: [(Put, (i64, i64)); 4] = [
             (|p, v| p.cooldown = v, (7, 90)),
             (|p, v| p.dispute = v, (3, 14)),
             (|p, v| p.decision = v, (7, 21)),

@@ -86,6 +86,6 @@ impl Payouts {
     /// What must hold whenever this account was written.
     pub fn invariant(&self) -> Result<(), Error> {
         let covered = self.paid_total >= self.paid_count;
-        if covered && self.ring.base % 64 == 0 { Ok(()) } else { Err(Error::Overflow) }
+        if covered && self.ring.base.is_multiple_of(64) { Ok(()) } else { Err(Error::Overflow) }
     }
 }
