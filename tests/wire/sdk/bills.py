@@ -11,10 +11,10 @@ from tests.wire.market import Market, Provider, User
 INPUT_PER_1M, OUTPUT_PER_1M = 400_000, 600_000
 
 
-def client_of(user: User, **options: object) -> AsyncOpenAI:
-    """An OpenAI client pointed at the proxy, as the README tells people to."""
-    defaults: dict[str, object] = {"api_key": "any", "max_retries": 0, "base_url": user.base_url}
-    return AsyncOpenAI(**{**defaults, **options})  # pyright: ignore[reportArgumentType] # a test's own
+async def client_of(market: Market, user: User, *, max_retries: int = 0) -> AsyncOpenAI:
+    """An OpenAI client pointed at the proxy as the README tells people to; ends with the test."""
+    client = AsyncOpenAI(base_url=user.base_url, api_key="any", max_retries=max_retries)
+    return await market.stack.enter_async_context(client)
 
 
 def gross_of(prompt: str, text: str) -> int:

@@ -23,7 +23,7 @@ async def books_of(market: Market, model: str = "tiny-chat") -> tuple[Books, Asy
     provider = await market.provider({model: Behaviour()})
     user = await market.user(funds_microusdc=FUNDS)
     books = Books(market=market, user=user, provider=provider, spendable=FUNDS)
-    return books, client_of(user), user
+    return books, await client_of(market, user), user
 
 
 async def streamed(client: AsyncOpenAI, prompt: str, **options: object) -> list[ChatCompletionChunk]:
@@ -221,7 +221,7 @@ async def test_a_provider_that_lies_about_its_tokens_earns_nothing_by_it(market:
     provider = await market.provider({"tiny-chat": Behaviour(claimed_output_tokens=1_000_000)})
     user = await market.user(funds_microusdc=FUNDS)
     books = Books(market=market, user=user, provider=provider, spendable=FUNDS)
-    chunks = await streamed(client_of(user), "6 words", stream_options={"include_usage": True})
+    chunks = await streamed(await client_of(market, user), "6 words", stream_options={"include_usage": True})
     check_usage(chunks[-1].usage, "6 words", text_of(chunks))
     books.charge(gross_of("6 words", text_of(chunks)))
     await books.check()
@@ -238,7 +238,7 @@ async def test_a_backend_without_usage_or_done_or_streaming_is_served_as_well(
     provider = await market.provider(models)
     user = await market.user(funds_microusdc=FUNDS)
     books = Books(market=market, user=user, provider=provider, spendable=FUNDS)
-    client = client_of(user)
+    client = await client_of(market, user)
     for model in models:
         whole = await client.chat.completions.create(
             model=model, messages=[{"role": "user", "content": "6 words"}]
