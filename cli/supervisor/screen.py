@@ -108,7 +108,7 @@ class LiveScreen:
             table.add_row(
                 child.role.name,
                 Text(child.state, style=_COLOURS[child.state]),
-                child.role.url or "",
+                (child.role.url or "").split("?")[0],
                 f"restarts: {child.restarts}" if child.restarts else "",
                 child.line,
             )
