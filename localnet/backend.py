@@ -93,6 +93,9 @@ class Backend:
                 await _pace(behaviour, len(answer.pieces))
                 response = web.json_response(_whole(asked, answer, behaviour))
             self.finished += 1
+        except ConnectionResetError:
+            await asyncio.Event().wait()  # the client is gone: the server cancels us in a moment
+            raise
         finally:
             self.running -= 1
         return response
