@@ -5,36 +5,13 @@ from dataclasses import dataclass
 from solders.pubkey import Pubkey
 
 from coordinator.agent import Timing
+from coordinator.api.desk import Shop
+from coordinator.limits import HttpLimits
 from coordinator.order import Limits
 from settlement.chain.program import Deployment
 from settlement.settings import Address, SettingInvalid, SettingsReader
 
 DEFAULT_LISTEN = "127.0.0.1:8402"
-
-
-@dataclass(frozen=True, kw_only=True)
-class HttpLimits:
-    """What one caller may do."""
-
-    register_per_minute: int = 10
-    requests_per_minute: int = 60_000
-    requests_at_once: int = 512
-    body_bytes: int = 8 * 1024 * 1024
-    body_seconds: float = 30
-    write_seconds: float = 30
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shop:
-    """What the public answers say about us."""
-
-    public_url: str
-    dashboard_url: str
-    deployment: Deployment
-    cluster: str
-    bond_usdc: int = 50
-    default_input_per_1m_microusdc: int = 300_000
-    default_output_per_1m_microusdc: int = 600_000
 
 
 @dataclass(frozen=True, kw_only=True)

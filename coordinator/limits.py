@@ -11,6 +11,18 @@ SECONDS_PER_MINUTE = 60
 _MOST_REMEMBERED = 10_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class HttpLimits:
+    """What one caller may do."""
+
+    register_per_minute: int = 10
+    requests_per_minute: int = 60_000
+    requests_at_once: int = 512
+    body_bytes: int = 8 * 1024 * 1024
+    body_seconds: float = 30
+    write_seconds: float = 30
+
+
 class TooManyRequests(Unavailable):
     """Too many requests; slow down and try again."""
 

@@ -4,21 +4,9 @@ from dataclasses import dataclass
 
 from solders.pubkey import Pubkey
 
+from indexer.follow import Pace
 from settlement.chain.program import Deployment
 from settlement.settings import Address, SettingInvalid, SettingsReader
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pace:
-    """How often to look, how much at once, and how sure to be."""
-
-    poll_seconds: float = 1.0
-    overlap_slots: int = 64
-    # A frontier moves to a slot when a second look, this many slots later, found nothing new.
-    settle_slots: int = 2
-    fetch_at_once: int = 8
-    book_page: int = 200
-    unreadable_again_seconds: float = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)

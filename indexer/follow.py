@@ -20,7 +20,6 @@ import structlog
 from indexer import store
 from indexer.apply import Booked, book, kind_of
 from indexer.attribution import events_of
-from indexer.config import Pace
 from indexer.decode import Transaction, Watch, decode
 from indexer.doors import Booking
 from indexer.metrics import Meters
@@ -34,6 +33,19 @@ from settlement.money import Slot
 from settlement.reconcile import frontier
 
 _log = structlog.stdlib.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How often to look, how much at once, and how sure to be."""
+
+    poll_seconds: float = 1.0
+    overlap_slots: int = 64
+    # A frontier moves to a slot when a second look, this many slots later, found nothing new.
+    settle_slots: int = 2
+    fetch_at_once: int = 8
+    book_page: int = 200
+    unreadable_again_seconds: float = 30.0
 
 
 class Chain(Node, AccountReader, Protocol):

@@ -8,15 +8,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from coordinator.callers import Callers
-from coordinator.config import Shop
 from coordinator.limits import SlidingWindow
 from coordinator.routes import Routes
 from coordinator.sessions import Sessions
+from settlement.chain.program import Deployment
 from settlement.clock import Clock
 from settlement.db.pool import Pool
 from settlement.ledger.operations import Writer
 
 _ENCODE = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shop:
+    """What the public answers say about us."""
+
+    public_url: str
+    dashboard_url: str
+    deployment: Deployment
+    cluster: str
+    bond_usdc: int = 50
+    default_input_per_1m_microusdc: int = 300_000
+    default_output_per_1m_microusdc: int = 600_000
 
 
 @dataclass(frozen=True, kw_only=True)

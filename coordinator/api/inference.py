@@ -13,10 +13,9 @@ from coordinator import match
 from coordinator.api import body, errors
 from coordinator.api.body import Receive, Scope, Send
 from coordinator.callers import Callers
-from coordinator.config import HttpLimits
 from coordinator.delivery import Headers
 from coordinator.dispatch import Dispatch
-from coordinator.limits import Gate
+from coordinator.limits import Gate, HttpLimits
 from coordinator.metrics import Metrics
 from coordinator.order import Order, monotonic
 from coordinator.relay import Job, Left

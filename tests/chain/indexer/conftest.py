@@ -15,7 +15,8 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from indexer import app
-from indexer.config import IndexerSettings, Pace
+from indexer.config import IndexerSettings
+from indexer.follow import Pace
 from localnet.embedded import RunningChain
 from settlement import deposits
 from settlement.chain import program

@@ -18,7 +18,9 @@ from solders.pubkey import Pubkey
 
 from coordinator import app
 from coordinator.agent import Timing
-from coordinator.config import CoordinatorSettings, HttpLimits, Shop
+from coordinator.api.desk import Shop
+from coordinator.config import CoordinatorSettings
+from coordinator.limits import HttpLimits
 from coordinator.order import Limits
 from settlement import deposits
 from settlement.bonds import lifecycle
