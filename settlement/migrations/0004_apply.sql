@@ -30,7 +30,7 @@ declare
   l_debit_entry bigint[]; l_credit_entry bigint[];
   -- a_: accounts that are touched, by id; h_: holds that are named; t_: transactions that are named
   a_id bigint[]; a_name text[]; a_dr bigint[]; a_cr bigint[]; a_held bigint[]; a_version bigint[];
-  a_floored boolean[]; a_open boolean[]; a_host boolean[];
+  a_floored boolean[]; a_open boolean[]; a_kind text[];
   h_id uuid[]; h_a integer[]; h_amount bigint[]; h_purpose text[]; h_writer integer[];
   h_state text[]; h_placed bigint[]; h_reason text[]; h_voided bigint[]; h_captured bigint[];
   h_user integer[]; h_operator bigint[]; h_gross bigint[]; h_bps integer[]; h_charged bigint[];
@@ -90,8 +90,8 @@ begin
          array_agg(x.cr order by x.account_id), array_agg(x.held order by x.account_id),
          array_agg(x.version order by x.account_id), array_agg(x.floored order by x.account_id),
          array_agg(y.closed_at is null order by x.account_id),
-         array_agg(y.kind = 'host' order by x.account_id)
-    into a_name, a_dr, a_cr, a_held, a_version, a_floored, a_open, a_host
+         array_agg(y.kind order by x.account_id)
+    into a_name, a_dr, a_cr, a_held, a_version, a_floored, a_open, a_kind
     from settlement.balance x join settlement.account y using (account_id)
    where x.account_id = any (a_id);
   v_treasury := array_position(a_id, w.treasury_account);
@@ -188,7 +188,8 @@ begin
           v_code := 'replayed'; v_left := h_charged[h];
         end if;
       elsif h_state[h] is null then v_code := 'hold_unknown';
-      elsif a is null or b is null or not a_host[b] then v_code := 'account_unknown';
+      elsif (a_kind[a], a_kind[b]) is distinct from ('user', 'host') then
+        v_code := 'account_unknown';
       elsif h_a[h] <> a or h_purpose[h] <> 'request' or h_writer[h] <> p_writer then
         v_code := 'conflict';
       elsif h_state[h] <> 'open' then v_code := 'hold_closed';

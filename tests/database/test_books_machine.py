@@ -1,0 +1,339 @@
+"""Whatever is asked of the books, in whatever order, they answer as the model does.
+
+Small pools of ids, references, accounts and amounts make replays, conflicts, double spending and
+overflow common. After each step every account stands where the model says, the books sum to zero,
+nothing is below its floor and what is held is what is open; at the end the whole chain is checked.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, TypeVar
+from uuid import UUID, uuid5
+
+import asyncpg
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from settlement.chain.movement import Vault
+from settlement.db.pool import Pool, open_pool, reading, transaction
+from settlement.ledger import accounts, store
+from settlement.ledger.operations import (
+    AccountName,
+    Capture,
+    Charge,
+    Code,
+    Hold,
+    HoldPurpose,
+    Operation,
+    Outcome,
+    Post,
+    Transfer,
+    Void,
+    Writer,
+)
+from settlement.ledger.store import WriterFenced
+from settlement.money import LARGEST_AMOUNT_MICROUSDC, MicroUsdc
+from tests import factories
+from tests.conftest import Database
+from tests.database.model import Model, account_of
+
+T = TypeVar("T")
+_SLOTS = 5
+_MANY = (0, 1, 2, 2, 3, 5, 10, 40, 99, 10**6, 2**62, LARGEST_AMOUNT_MICROUSDC, 2**63)
+_SOME = _MANY[1:]
+
+_slot = st.integers(0, _SLOTS - 1)
+_amount = st.sampled_from(_SOME).map(MicroUsdc)
+
+
+_EMPTY_BOOKS = """
+set session_replication_role = replica;
+delete from settlement.charge; delete from settlement.transfer; delete from settlement.txn;
+delete from settlement.hold_event; delete from settlement.hold; delete from settlement.batch;
+delete from settlement.writer;
+delete from settlement.balance b using settlement.account a
+ where a.account_id = b.account_id and a.name ~ ':[0-9a-z]' and a.name !~ '^chain:';
+delete from settlement.account where name ~ ':[0-9a-z]' and name !~ '^chain:';
+update settlement.balance set dr = 0, cr = 0, held = 0, version = 0;
+reset session_replication_role;
+"""
+_STANDINGS = """
+select a.name, b.dr, b.cr, b.held, b.version
+  from settlement.balance b join settlement.account a using (account_id)
+"""
+
+
+class World:
+    """The accounts and ids an example works with: always the same, on books that start empty."""
+
+    def __init__(self) -> None:
+        self.space = UUID(int=7)
+        self.users = [accounts.user(self.id("user", n)) for n in range(2)]
+        self.hosts = [accounts.host(self.id("host", n)) for n in range(2)]
+        self.closed = accounts.user(self.id("closed", 0))
+        self.missing = accounts.user(self.id("missing", 0))
+        self.bond = accounts.bond(self.id("host", 0))
+        # There from the beginning: one without a floor, one with.
+        self.common = [accounts.chain_vault(Vault.TILL), accounts.SUSPENSE]
+        self.opened = [*self.users, *self.hosts, self.closed, self.bond]
+
+    def id(self, kind: str, number: int) -> UUID:
+        """The same id for the same kind and number."""
+        return uuid5(self.space, f"{kind}{number}")
+
+    @property
+    def names(self) -> list[AccountName]:
+        """Everything a transfer may name."""
+        return [*self.opened, *self.common, self.missing]
+
+
+class Session:
+    """Connections for the whole test, and the loop they live on."""
+
+    def __init__(self, database: Database) -> None:
+        self._runner = asyncio.Runner()
+        self.pool: Pool = self.run(
+            open_pool(database.dsn, role="pod_coordinator", application="machine", size=1)
+        )
+        self._superuser: asyncpg.Connection[asyncpg.Record] = self.run(
+            asyncpg.connect(database.dsn)
+        )
+
+    def run(self, step: Coroutine[Any, Any, T]) -> T:
+        """Run one coroutine to its end."""
+        return self._runner.run(step)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.run(self._superuser.close())
+        self.run(self.pool.close())
+        self._runner.close()
+
+    def begin(self, world: World, writers: Sequence[str]) -> list[Writer]:
+        """Empty books with the world's accounts, and these writers."""
+
+        async def step() -> list[Writer]:
+            await self._superuser.execute(_EMPTY_BOOKS)
+            async with transaction(self.pool) as tx:
+                for name in world.opened:
+                    await store.open_account(tx, name)
+            await self._superuser.execute(
+                "update settlement.account set closed_at = now() where name = $1", world.closed
+            )
+            return [await store.open_writer(self.pool, name) for name in writers]
+
+        return self.run(step())
+
+    def apply(self, writer: Writer, operations: Sequence[Operation]) -> list[Outcome]:
+        """One transaction."""
+
+        async def step() -> list[Outcome]:
+            async with transaction(self.pool) as tx:
+                return await store.apply(tx, writer, operations)
+
+        return self.run(step())
+
+    def standings(self) -> dict[str, tuple[int, int, int, int]]:
+        """Where every account stands."""
+        rows = self.run(self._superuser.fetch(_STANDINGS))
+        return {row["name"]: (row["dr"], row["cr"], row["held"], row["version"]) for row in rows}
+
+
+class BooksMachine(RuleBasedStateMachine):
+    """Postgres and the model, side by side."""
+
+    session: Session
+    seen: set[Code]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.model = Model()
+        self.asked: list[Operation] = []
+        self.writers = self.session.begin(self.world, ["one", "two"])
+        treasuries = [writer.treasury for writer in self.writers]
+        for name in [*self.world.opened, *self.world.common, *treasuries]:
+            self.model.accounts[name] = account_of(name)
+        self.model.accounts[self.world.closed].closed = True
+        self._ask(
+            self.writers[0],
+            [
+                replace(factories.deposit(user, 1_000), transaction_id=user_id)
+                for user, user_id in zip(
+                    self.world.users,
+                    (self.world.id("first", 0), self.world.id("first", 1)),
+                    strict=True,
+                )
+            ],
+        )
+
+    # What can be asked. Each makes one operation; `batch` asks several at once.
+
+    def _post(self, data: st.DataObject) -> Post:
+        names = self.world.names
+        legs: list[Transfer] = []
+        for _ in range(data.draw(st.integers(1, 3), label="legs")):
+            debit, credit = data.draw(
+                st.lists(st.sampled_from(names), min_size=2, max_size=2, unique=True), label="leg"
+            )
+            legs.append(factories.transfer(debit, credit, data.draw(_amount, label="amount")))
+        reference = data.draw(st.none() | _slot, label="reference")
+        reverses = data.draw(st.none() | st.none() | _slot, label="reverses")
+        number = data.draw(st.integers(0, 3 * _SLOTS), label="transaction")
+        return factories.post(
+            *legs,
+            transaction_id=self.world.id("post", number),
+            external_ref=None if reference is None else f"{self.world.space}:{reference}",
+            reverses=None if reverses in (None, number) else self.world.id("post", reverses or 0),
+        )
+
+    def _deposit(self, data: st.DataObject) -> Post:
+        account = data.draw(st.sampled_from([*self.world.users, self.world.bond]), label="to")
+        return replace(
+            factories.deposit(account, data.draw(st.sampled_from((10, 100, 10**6)), label="in")),
+            transaction_id=self.world.id("deposit", data.draw(st.integers(0, 20), label="deposit")),
+        )
+
+    def _hold_id(self, data: st.DataObject) -> UUID:
+        return self.world.id("hold", data.draw(_slot, label="hold"))
+
+    def _hold(self, data: st.DataObject) -> Hold:
+        return factories.hold(
+            data.draw(st.sampled_from([*self.world.users, *self.world.names]), label="account"),
+            data.draw(_amount, label="amount"),
+            hold_id=self._hold_id(data),
+            purpose=data.draw(st.sampled_from(HoldPurpose), label="purpose"),
+        )
+
+    def _charge(self, data: st.DataObject) -> Charge:
+        hosts = [*self.world.hosts, self.world.missing, self.world.users[0]]
+        return factories.charge(
+            self._hold_id(data),
+            data.draw(st.sampled_from([*self.world.users, self.world.hosts[0]]), label="user"),
+            data.draw(st.sampled_from(hosts), label="operator"),
+            data.draw(st.sampled_from(_MANY), label="gross"),
+            data.draw(st.sampled_from((2000, 2000, 0, 3333, 10_000)), label="split"),
+        )
+
+    def _void(self, data: st.DataObject) -> Void:
+        reason = data.draw(st.sampled_from(("refused", "gone")), label="reason")
+        return Void(hold_id=self._hold_id(data), reason=reason)
+
+    def _capture(self, data: st.DataObject) -> Capture:
+        return Capture(hold_id=self._hold_id(data), post=self._post(data))
+
+    def _fitting_hold(self, data: st.DataObject) -> Hold:
+        """Often a fresh one that a user can pay, so that there is something to end."""
+        return factories.hold(
+            data.draw(st.sampled_from(self.world.users), label="account"),
+            data.draw(st.sampled_from((5, 10, 99)), label="amount"),
+            hold_id=self.world.id("hold", data.draw(st.integers(0, 40), label="hold")),
+            purpose=data.draw(st.sampled_from(HoldPurpose), label="purpose"),
+        )
+
+    def _fitting_end(self, data: st.DataObject) -> Operation:
+        """An end that fits a hold that is open, so that successes are common too."""
+        opened = [state.placed for state in self.model.holds.values() if state.open]
+        if not opened:
+            return self._deposit(data)
+        placed = data.draw(st.sampled_from(opened), label="open hold")
+        amount = data.draw(
+            st.sampled_from((1, placed.amount_microusdc, placed.amount_microusdc + 1)), label="end"
+        )
+        if placed.account == factories.TILL:
+            return Void(hold_id=placed.hold_id, reason="gone")
+        if placed.purpose is HoldPurpose.REQUEST:
+            return factories.charge(placed.hold_id, placed.account, self.world.hosts[0], amount)
+        return factories.payment(placed.hold_id, placed.account, amount)
+
+    def _again(self, data: st.DataObject) -> Operation:
+        if not self.asked:
+            return self._deposit(data)
+        return data.draw(st.sampled_from(self.asked), label="again")
+
+    @rule(data=st.data(), size=st.integers(1, 6), writer=st.integers(0, 1))
+    def batch(self, data: st.DataObject, size: int, writer: int) -> None:
+        makers = (
+            self._deposit,
+            self._hold,
+            self._fitting_hold,
+            self._fitting_hold,
+            self._fitting_end,
+            self._fitting_end,
+            self._charge,
+            self._void,
+            self._capture,
+            self._post,
+            self._again,
+        )
+        operations = [data.draw(st.sampled_from(makers), label="verb")(data) for _ in range(size)]
+        self._ask(self.writers[writer], operations)
+
+    @rule()
+    def a_newer_life_fences_the_older(self) -> None:
+        stale = self.writers[0]
+        self.writers[0] = self.session.run(store.open_writer(self.session.pool, stale.name))
+        with pytest.raises(WriterFenced):
+            self.session.apply(stale, [factories.deposit(self.world.users[0])])
+
+    def _ask(self, writer: Writer, operations: Sequence[Operation]) -> None:
+        expected = self.model.apply(writer, operations)
+        answered = self.session.apply(writer, operations)
+        assert answered == expected, list(zip(operations, expected, answered, strict=True))
+        self.seen.update(outcome.code for outcome in answered)
+        self.asked += operations
+
+    @invariant()
+    def every_account_stands_where_the_model_says(self) -> None:
+        standings = self.session.standings()
+        for name, account in self.model.accounts.items():
+            expected = account.dr, account.cr, account.held, account.version
+            assert standings[name] == expected, name
+            assert not account.floored or account.available >= 0, name
+        assert sum(dr - cr for dr, cr, _, _ in standings.values()) == 0
+
+    @invariant()
+    def what_is_held_is_what_is_open(self) -> None:
+        for name in self.world.opened:
+            opened = [
+                state.placed.amount_microusdc
+                for state in self.model.holds.values()
+                if state.open and state.placed.account == name
+            ]
+            assert self.model.accounts[name].held == sum(opened), name
+
+    def teardown(self) -> None:
+        async def step() -> tuple[list[str], list[list[int]]]:
+            async with reading(self.session.pool) as conn:
+                broken = await store.broken_rules(conn)
+                pages = [await store.entries(conn, name) for name in self.world.opened]
+                return broken, [[entry.number for entry in page] for page in pages]
+
+        broken, numbers = self.session.run(step())
+        assert not broken, broken
+        for page in numbers:
+            assert all(after == before + 1 for before, after in pairwise([0, *page]))
+
+
+@pytest.mark.timeout(1800)  # the nightly profile; and a failure takes its time to shrink
+def test_the_books_answer_as_the_model_does(database: Database) -> None:
+    session = Session(database)
+
+    class Machine(BooksMachine):
+        pass
+
+    Machine.session = session
+    Machine.seen = set()
+    try:
+        run_state_machine_as_test(Machine)
+    finally:
+        session.close()
+    assert Machine.seen == set(Code), "every answer there is was compared"
