@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import structlog
 
+from settlement.chain.transport import RpcRefused
 from settlement.db.pool import TRANSIENT, DatabaseUnavailable, Pool, open_pool
 from settlement.errors import Unavailable
 
@@ -62,7 +63,7 @@ async def repeat(
     while True:
         try:
             await step()
-        except (*TRANSIENT, Unavailable) as error:
+        except (*TRANSIENT, Unavailable, RpcRefused) as error:
             standing.wrong(part, str(error) or type(error).__name__)
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)

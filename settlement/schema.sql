@@ -523,7 +523,7 @@ declare
   l_debit_entry bigint[]; l_credit_entry bigint[];
   -- a_: accounts that are touched, by id; h_: holds that are named; t_: transactions that are named
   a_id bigint[]; a_name text[]; a_dr bigint[]; a_cr bigint[]; a_held bigint[]; a_version bigint[];
-  a_floored boolean[]; a_open boolean[]; a_host boolean[];
+  a_floored boolean[]; a_open boolean[]; a_kind text[];
   h_id uuid[]; h_a integer[]; h_amount bigint[]; h_purpose text[]; h_writer integer[];
   h_state text[]; h_placed bigint[]; h_reason text[]; h_voided bigint[]; h_captured bigint[];
   h_user integer[]; h_operator bigint[]; h_gross bigint[]; h_bps integer[]; h_charged bigint[];
@@ -583,8 +583,8 @@ begin
          array_agg(x.cr order by x.account_id), array_agg(x.held order by x.account_id),
          array_agg(x.version order by x.account_id), array_agg(x.floored order by x.account_id),
          array_agg(y.closed_at is null order by x.account_id),
-         array_agg(y.kind = 'host' order by x.account_id)
-    into a_name, a_dr, a_cr, a_held, a_version, a_floored, a_open, a_host
+         array_agg(y.kind order by x.account_id)
+    into a_name, a_dr, a_cr, a_held, a_version, a_floored, a_open, a_kind
     from settlement.balance x join settlement.account y using (account_id)
    where x.account_id = any (a_id);
   v_treasury := array_position(a_id, w.treasury_account);
@@ -681,7 +681,8 @@ begin
           v_code := 'replayed'; v_left := h_charged[h];
         end if;
       elsif h_state[h] is null then v_code := 'hold_unknown';
-      elsif a is null or b is null or not a_host[b] then v_code := 'account_unknown';
+      elsif (a_kind[a], a_kind[b]) is distinct from ('user', 'host') then
+        v_code := 'account_unknown';
       elsif h_a[h] <> a or h_purpose[h] <> 'request' or h_writer[h] <> p_writer then
         v_code := 'conflict';
       elsif h_state[h] <> 'open' then v_code := 'hold_closed';
@@ -880,5 +881,292 @@ grant execute on function settlement.apply_v1(integer, integer, jsonb)
   to pod_coordinator, pod_indexer, pod_settlement;
 
 -- ------------------------------------------------------------------ end of the ledger's part
+
+-- 0005_payouts -------------------------------------------------------------------------------
+
+-- Money going out: what was asked for (payout), every message made for it (payout_attempt), which
+-- numbers are gone, and whether payouts stand still. A payout's id is also the id of its hold.
+create table settlement.payout_transition (
+  from_state text not null,
+  to_state text not null,
+  primary key (from_state, to_state)
+);
+-- The same table as settlement/payouts/states.py, which a test compares.
+insert into settlement.payout_transition (from_state, to_state) values
+  ('awaiting_approval', 'requested'),
+  ('awaiting_approval', 'cancelled'),
+  ('requested', 'numbered'),
+  ('requested', 'cancelled'),
+  ('numbered', 'signed'),
+  ('numbered', 'paid'),
+  ('numbered', 'skipped'),
+  ('numbered', 'requested'),
+  ('signed', 'sent'),
+  ('signed', 'numbered'),
+  ('signed', 'paid'),
+  ('signed', 'skipped'),
+  ('signed', 'requested'),
+  ('sent', 'numbered'),
+  ('sent', 'paid'),
+  ('sent', 'skipped'),
+  ('sent', 'requested');
+
+create table settlement.payout (
+  payout_id uuid primary key,
+  kind text not null check (kind in ('pay', 'fund_bond')),
+  provider_id uuid not null,
+  account text not null,                             -- whose money is held for it
+  amount bigint not null check (amount > 0),
+  destination text not null,                         -- a wallet, never a token account
+  code bytea not null check (octet_length(code) = 8),
+  reference bytea not null unique check (octet_length(reference) = 16),
+  idempotency_key text check (length(idempotency_key) between 1 and 255),
+  state text not null check (state in ('awaiting_approval', 'requested', 'numbered', 'signed',
+                                       'sent', 'paid', 'skipped', 'cancelled')),
+  requested_at timestamptz not null,
+  needs_approval boolean not null default false,
+  approved_at timestamptz,
+  approved_by text,
+  sequence bigint unique check (sequence >= 0),      -- its number on chain
+  destination_account text,                          -- fixed together with the number
+  skip_reason text,                                  -- set: the number is to be burned instead
+  cancel_reason text,
+  outcome_reference text,                            -- the finalized instruction that ended it
+  outcome_slot bigint check (outcome_slot >= 0),
+  unique (provider_id, idempotency_key),
+  unique (outcome_reference, sequence),
+  check ((approved_at is null) = (approved_by is null)),
+  check (not needs_approval or approved_by is not null
+         or state in ('awaiting_approval', 'cancelled')),
+  check ((sequence is null) = (destination_account is null)),
+  check ((sequence is null) = (state in ('awaiting_approval', 'requested', 'cancelled'))),
+  check ((outcome_reference is null) = (outcome_slot is null)),
+  check ((outcome_reference is not null) = (state in ('paid', 'skipped'))),
+  check ((cancel_reason is not null) = (state = 'cancelled'))
+);
+create index payout_open on settlement.payout (state, requested_at)
+  where state not in ('paid', 'skipped', 'cancelled');
+create index payout_of_provider on settlement.payout (provider_id, requested_at);
+create unique index one_bond_funding on settlement.payout (provider_id)
+  where kind = 'fund_bond' and state not in ('paid', 'skipped', 'cancelled');
+
+create table settlement.payout_attempt (
+  payout_id uuid not null references settlement.payout,
+  attempt integer not null check (attempt > 0),
+  action text not null check (action in ('execute', 'skip')),
+  creates_account boolean not null,                  -- we pay the rent of a token account
+  message bytea not null,                            -- what is to be signed, and nothing else
+  last_valid_height bigint not null check (last_valid_height >= 0),
+  built_at timestamptz not null,
+  signature text unique,
+  wire bytea,                                        -- the signed bytes; these and no others go out
+  signed_at timestamptz,
+  refusal text,                                      -- why the signer would not sign
+  sends integer not null default 0 check (sends >= 0),
+  first_sent_at timestamptz,                         -- written before the first send
+  last_sent_at timestamptz,
+  problem text,                                      -- what the node last answered, for people
+  closed_at timestamptz,                             -- dead or decided: never sent again
+  primary key (payout_id, attempt),
+  check (num_nulls(signature, wire, signed_at) in (0, 3)),
+  check (refusal is null or signature is null),
+  check ((sends = 0) = (first_sent_at is null) and (sends = 0) = (last_sent_at is null)),
+  check (sends = 0 or wire is not null)
+);
+create unique index one_open_attempt on settlement.payout_attempt (payout_id)
+  where closed_at is null;
+
+-- The next number to give out. One row; it is not there before the chain's own base was read.
+create table settlement.payout_counter (
+  singleton boolean primary key default true check (singleton),
+  program_id text not null,
+  next_sequence bigint not null check (next_sequence >= 0)
+);
+
+-- Numbers the chain used up without an intent of ours: they must never be given out.
+create table settlement.payout_number_gone (
+  sequence bigint primary key check (sequence >= 0),
+  how text not null check (how in ('paid', 'skipped')),
+  reference text not null
+);
+
+-- While one row is open, no payout moves on. Only a person lifts one.
+create table settlement.payout_halt (
+  halt_id bigint generated always as identity primary key,
+  reason text not null,
+  detail text not null,
+  raised_at timestamptz not null default clock_timestamp(),
+  lifted_at timestamptz,
+  lifted_by text,
+  check ((lifted_at is null) = (lifted_by is null))
+);
+create unique index one_open_halt on settlement.payout_halt (reason) where lifted_at is null;
+
+-- What was promised to the payee stays as it was, and states follow the table.
+create function settlement.keep_payout_v1() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if (old.payout_id, old.kind, old.provider_id, old.account, old.amount, old.destination, old.code,
+      old.reference, old.requested_at, old.needs_approval) is distinct from
+     (new.payout_id, new.kind, new.provider_id, new.account, new.amount, new.destination, new.code,
+      new.reference, new.requested_at, new.needs_approval) then
+    raise exception 'payout %: what was asked for does not change', old.payout_id
+      using errcode = 'PL010';
+  end if;
+  if old.state <> new.state and not exists (
+      select from settlement.payout_transition t
+       where t.from_state = old.state and t.to_state = new.state) then
+    raise exception 'payout %: no way from % to %', old.payout_id, old.state, new.state
+      using errcode = 'PL010';
+  end if;
+  if new.sequence is distinct from old.sequence
+     and not (old.state = 'requested' or new.state = 'requested') then
+    raise exception 'payout %: its number does not change', old.payout_id using errcode = 'PL010';
+  end if;
+  if old.state in ('paid', 'skipped', 'cancelled') and new is distinct from old then
+    raise exception 'payout % is over', old.payout_id using errcode = 'PL010';
+  end if;
+  return new;
+end
+$$;
+create trigger keep_payout before update on settlement.payout
+  for each row execute function settlement.keep_payout_v1();
+
+-- A message is signed once, and signed bytes are never replaced.
+create function settlement.keep_attempt_v1() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if (old.action, old.message, old.last_valid_height) is distinct from
+     (new.action, new.message, new.last_valid_height)
+     or (old.wire is not null and (old.wire, old.signature) is distinct from
+                                  (new.wire, new.signature)) then
+    raise exception 'attempt % of payout % does not change', old.attempt, old.payout_id
+      using errcode = 'PL010';
+  end if;
+  if old.closed_at is not null and new is distinct from old then
+    raise exception 'attempt % of payout % is over', old.attempt, old.payout_id
+      using errcode = 'PL010';
+  end if;
+  return new;
+end
+$$;
+create trigger keep_attempt before update on settlement.payout_attempt
+  for each row execute function settlement.keep_attempt_v1();
+
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['payout', 'payout_attempt', 'payout_counter',
+                                 'payout_number_gone', 'payout_halt'] loop
+    execute format('create trigger nothing_lost before delete or truncate on settlement.%I
+      for each statement execute function settlement.refuse_change_v1()', v_table);
+  end loop;
+end
+$$;
+
+grant select on settlement.payout, settlement.payout_attempt, settlement.payout_halt,
+  settlement.payout_transition
+  to pod_coordinator, pod_indexer, pod_settlement, pod_signer, pod_finance;
+grant select on settlement.payout_counter, settlement.payout_number_gone
+  to pod_indexer, pod_settlement, pod_finance;
+
+-- The coordinator asks for payouts, and takes back what has no number yet.
+grant insert (payout_id, kind, provider_id, account, amount, destination, code, reference,
+              idempotency_key, state, requested_at, needs_approval)
+  on settlement.payout to pod_coordinator, pod_settlement;
+grant update (state, cancel_reason) on settlement.payout to pod_coordinator;
+
+-- The worker numbers, builds and sends. It can write neither a signature nor an outcome.
+grant update (state, sequence, destination_account, skip_reason, cancel_reason, approved_at,
+              approved_by) on settlement.payout to pod_settlement;
+grant insert (payout_id, attempt, action, creates_account, message, last_valid_height, built_at)
+  on settlement.payout_attempt to pod_settlement;
+grant update (sends, first_sent_at, last_sent_at, problem, closed_at)
+  on settlement.payout_attempt to pod_settlement;
+grant insert, update (next_sequence) on settlement.payout_counter to pod_settlement;
+grant update (lifted_at, lifted_by) on settlement.payout_halt to pod_settlement;
+grant insert (reason, detail) on settlement.payout_halt to pod_settlement, pod_indexer;
+
+-- The signer signs, for what really is set aside in the books.
+grant select on settlement.hold, settlement.account to pod_signer;
+grant update (signature, wire, signed_at, refusal) on settlement.payout_attempt to pod_signer;
+grant update (state) on settlement.payout to pod_signer;
+
+-- The indexer alone says how a payout ended.
+grant update (state, sequence, destination_account, outcome_reference, outcome_slot)
+  on settlement.payout to pod_indexer;
+grant update (closed_at) on settlement.payout_attempt to pod_indexer;
+grant update (next_sequence) on settlement.payout_counter to pod_indexer;
+grant insert on settlement.payout_number_gone to pod_indexer;
+
+-- 0006_reconcile -----------------------------------------------------------------------------
+
+-- Up to which slot each watched address has been read, and what comparing the books with the chain
+-- found.
+create table settlement.frontier (
+  cluster text not null,
+  address text not null,
+  slot bigint not null check (slot >= 0),
+  advanced_at timestamptz not null default clock_timestamp(),
+  primary key (cluster, address)
+);
+
+create function settlement.keep_frontier_v1() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if new.slot < old.slot then
+    raise exception 'the frontier of % stands at %: it does not go back to %', old.address,
+      old.slot, new.slot using errcode = 'PL010';
+  end if;
+  return new;
+end
+$$;
+create trigger keep_frontier before update on settlement.frontier
+  for each row execute function settlement.keep_frontier_v1();
+
+create table settlement.reconcile_run (
+  run_id uuid primary key,
+  cluster text not null,
+  started_at timestamptz not null,
+  finished_at timestamptz not null,
+  verdict text not null check (verdict in ('equal', 'different', 'no_data')),
+  problem text,                                      -- why there was no data
+  sources integer not null check (sources > 0),      -- how many nodes could have been asked
+  check (finished_at >= started_at),
+  check ((verdict = 'no_data') = (problem is not null))
+);
+create index reconcile_run_latest on settlement.reconcile_run (cluster, finished_at);
+
+create table settlement.reconcile_line (
+  run_id uuid not null references settlement.reconcile_run,
+  vault text not null check (vault in ('till', 'bond')),
+  address text not null,
+  slot bigint not null check (slot >= 0),
+  books bigint not null,
+  chain numeric(20, 0) not null check (chain >= 0),  -- a u64 does not fit a bigint
+  difference numeric(20, 0) not null,
+  primary key (run_id, vault),
+  check (difference = chain - books)
+);
+
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['reconcile_run', 'reconcile_line'] loop
+    execute format('create trigger only_grows before update or delete or truncate on settlement.%I
+      for each statement execute function settlement.refuse_change_v1()', v_table);
+  end loop;
+  create trigger nothing_lost before delete or truncate on settlement.frontier
+    for each statement execute function settlement.refuse_change_v1();
+end
+$$;
+
+grant select on settlement.frontier, settlement.reconcile_run, settlement.reconcile_line
+  to pod_coordinator, pod_indexer, pod_settlement, pod_finance;
+grant insert (cluster, address, slot), update (slot, advanced_at)
+  on settlement.frontier to pod_indexer;
+grant insert on settlement.reconcile_run, settlement.reconcile_line to pod_settlement;
 
 reset role;

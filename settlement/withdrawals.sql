@@ -11,8 +11,8 @@ select coalesce(sum(amount), 0)::bigint from settlement.payout
 -- name: add_withdrawal
 -- A withdrawal that was asked for; its hold is placed in the same transaction.
 insert into settlement.payout (payout_id, kind, provider_id, account, amount, destination, code,
-                               reference, idempotency_key, state, requested_at)
-values ($1, 'pay', $2, $3, $4, $5, $6, $7, $8, $9, $10);
+                               reference, idempotency_key, state, requested_at, needs_approval)
+values ($1, 'pay', $2, $3, $4, $5, $6, $7, $8, $9, $10, $9 = 'awaiting_approval');
 
 -- name: by_key
 -- The withdrawal an operator asked for under an idempotency key, or under its id.

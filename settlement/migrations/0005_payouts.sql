@@ -40,6 +40,7 @@ create table settlement.payout (
   state text not null check (state in ('awaiting_approval', 'requested', 'numbered', 'signed',
                                        'sent', 'paid', 'skipped', 'cancelled')),
   requested_at timestamptz not null,
+  needs_approval boolean not null default false,
   approved_at timestamptz,
   approved_by text,
   sequence bigint unique check (sequence >= 0),      -- its number on chain
@@ -51,6 +52,8 @@ create table settlement.payout (
   unique (provider_id, idempotency_key),
   unique (outcome_reference, sequence),
   check ((approved_at is null) = (approved_by is null)),
+  check (not needs_approval or approved_by is not null
+         or state in ('awaiting_approval', 'cancelled')),
   check ((sequence is null) = (destination_account is null)),
   check ((sequence is null) = (state in ('awaiting_approval', 'requested', 'cancelled'))),
   check ((outcome_reference is null) = (outcome_slot is null)),
@@ -120,9 +123,9 @@ create function settlement.keep_payout_v1() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   if (old.payout_id, old.kind, old.provider_id, old.account, old.amount, old.destination, old.code,
-      old.reference, old.requested_at) is distinct from
+      old.reference, old.requested_at, old.needs_approval) is distinct from
      (new.payout_id, new.kind, new.provider_id, new.account, new.amount, new.destination, new.code,
-      new.reference, new.requested_at) then
+      new.reference, new.requested_at, new.needs_approval) then
     raise exception 'payout %: what was asked for does not change', old.payout_id
       using errcode = 'PL010';
   end if;
@@ -186,7 +189,7 @@ grant select on settlement.payout_counter, settlement.payout_number_gone
 
 -- The coordinator asks for payouts, and takes back what has no number yet.
 grant insert (payout_id, kind, provider_id, account, amount, destination, code, reference,
-              idempotency_key, state, requested_at)
+              idempotency_key, state, requested_at, needs_approval)
   on settlement.payout to pod_coordinator, pod_settlement;
 grant update (state, cancel_reason) on settlement.payout to pod_coordinator;
 

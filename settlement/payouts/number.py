@@ -30,11 +30,11 @@ class AnotherDeployment(Conflict):
 async def number_waiting(pool: Pool, *, till: Till, deployment: Deployment) -> int:
     """Number what was requested; says how many. Stops where the program's window ends."""
     async with transaction(pool) as tx:
-        following = max(await _next_number(tx, till, deployment), till.first_unused)
+        following = max(await _next_number(tx, till, deployment), till.payouts.base)
         gone = {row["sequence"] for row in await tx.fetch(_SQL["numbers_gone"], following)}
         given = 0
         for row in await tx.fetch(_SQL["requested"], _BATCH):
-            while following in gone:
+            while following in gone or till.payouts.is_used(following):
                 following += 1
             if not till.payouts.in_window(following):
                 _log.error("payout_numbers_exhausted", number=following, base=till.payouts.base)
@@ -53,7 +53,7 @@ async def number_waiting(pool: Pool, *, till: Till, deployment: Deployment) -> i
 
 async def _next_number(tx: Tx, till: Till, deployment: Deployment) -> int:
     program_id = str(deployment.program_id)
-    await tx.execute(_SQL["start_counter"], program_id, till.first_unused)
+    await tx.execute(_SQL["start_counter"], program_id, till.payouts.base)
     counter = await tx.fetchrow(_SQL["lock_counter"])
     assert counter is not None, "the counter was started"
     if counter["program_id"] != program_id:

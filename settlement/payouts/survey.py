@@ -11,7 +11,6 @@ from typing import Final, Protocol, assert_never
 from solders.pubkey import Pubkey
 
 from settlement.chain.answers import Account, AccountAt, LatestBlockhash
-from settlement.chain.layouts import WINDOW_NUMBERS
 from settlement.chain.program import (
     SYSTEM_PROGRAM,
     TOKEN_PROGRAM,
@@ -62,13 +61,6 @@ class Till:
         """What a bond costs now."""
         return self.config.parameters.bond_amount_microusdc
 
-    @property
-    def first_unused(self) -> int:
-        """The lowest number with no used number at or above it."""
-        window = range(self.payouts.base, self.payouts.base + WINDOW_NUMBERS)
-        used = (number for number in reversed(window) if self.payouts.is_used(number))
-        return next(used, self.payouts.base - 1) + 1
-
 
 @dataclass(frozen=True, kw_only=True)
 class Payable:
@@ -114,6 +106,8 @@ async def judge(
 ) -> Verdict:
     """Whether this intent can be paid; `opened` token accounts were paid for this wallet before."""
     target = destination_account(intent, deployment)
+    if intent.destination == till.config.payer:
+        return Unpayable(reason="the destination is our own fee payer")
     wallet, account = await chain.accounts([intent.destination, target])
     match intent.kind:
         case PayoutKind.PAY:
