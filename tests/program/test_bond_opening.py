@@ -112,20 +112,30 @@ def test_codes_that_are_no_bond_codes(make: Callable[[], Case], code: bytes) -> 
 
 @pytest.mark.parametrize("nobody", ["zero", "till", "escrow"])
 def test_beneficiaries_that_could_never_be_paid(nobody: str) -> None:
-    case = post_case()
+    case = fund_case()
+    world, deployment, depositor = case.world, case.world.deployment, case.world.wallet(BOND_AMOUNT)
     beneficiary = {
         "zero": Pubkey.default(),
-        "till": case.world.deployment.till_authority,
-        "escrow": case.world.deployment.escrow,
+        "till": deployment.till_authority,
+        "escrow": deployment.escrow,
     }[nobody]
-    spoiled = program.post_bond(
-        case.world.deployment,
-        depositor=case.signers[0].pubkey(),
-        funder=case.world.funder.pubkey(),
+    posted = program.post_bond(
+        deployment,
+        depositor=depositor.pubkey(),
+        funder=world.funder.pubkey(),
         code=CODE,
         beneficiary=beneficiary,
     )
-    assert case.refuse(spoiled) == "ForbiddenAddress"
+    assert world.refuse(posted, signers=[depositor, world.funder]) == "ForbiddenAddress"
+    funded = program.fund_bond(
+        deployment,
+        payer=world.payer.pubkey(),
+        funder=world.funder.pubkey(),
+        sequence=0,
+        code=CODE,
+        beneficiary=beneficiary,
+    )
+    assert case.refuse(funded) == "ForbiddenAddress"
 
 
 def test_lamports_sent_ahead_stop_nobody() -> None:
@@ -193,6 +203,8 @@ def test_posting_is_a_deposit_and_funding_a_payout_to_the_pauses() -> None:
 def test_funding_shares_the_numbers_of_pay() -> None:
     case = fund_case(sequence=9)
     case.world.skip(first=9)
+    assert case.refuse(case.instruction) == "AlreadySkipped"
+    case.world.set_caps(single=0)  # the number is told before the caps
     assert case.refuse(case.instruction) == "AlreadySkipped"
 
 
