@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
 
@@ -180,9 +180,9 @@ class _Table:
             raise self.fail(key, 'expected a whole number or a string like "12.5"')
         try:
             units = Decimal(value).scaleb(digits)
-        except InvalidOperation:
+        except ArithmeticError:
             raise self.fail(key, f"{value!r} is not an amount") from None
-        if not units.is_finite() or units != int(units) or not 0 <= units < 2**63:
+        if not units.is_finite() or not 0 <= units < 2**63 or units != int(units):
             raise self.fail(key, f"{value!r} is not an amount with at most {digits} digits")
         return int(units)
 
@@ -301,6 +301,11 @@ def _check_names(settings: Settings) -> None:
     for name in names:
         if names.count(name) > 1 or name == FAUCET:
             raise SettingsError(f"wallets: the name {name!r} is taken")
+    if sum(wallet.token_units for wallet in settings.wallets) >= 2**64:
+        raise SettingsError("wallets: together they hold more tokens than a mint can count")
+    addresses = [wallet.address for wallet in settings.wallets if wallet.address is not None]
+    if len(set(addresses)) < len(addresses):
+        raise SettingsError("wallets: an address is given twice")
     if settings.wallets and settings.mint.authority not in names:
         raise SettingsError(f"mint.authority: no wallet is named {settings.mint.authority!r}")
     program = settings.program

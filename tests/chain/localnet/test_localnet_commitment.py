@@ -1,0 +1,394 @@
+"""Slots, commitment, blockhashes and history as a node shows them."""
+
+import asyncio
+import base64
+import itertools
+from typing import Any
+
+import aiohttp
+import pytest
+from solders.hash import Hash
+from solders.instruction import Instruction
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+from solders.system_program import TransferParams, transfer
+
+from localnet.embedded import RunningChain, next_slot
+from localnet.tokens import associated_address
+from tests.chain.localnet.calls import (
+    Rpc,
+    create_token_account,
+    encoded,
+    signed,
+    token_transfer,
+)
+
+LEVELS = ("processed", "confirmed", "finalized")
+SOL = 1_000_000_000
+
+
+def send_sol(source: Keypair, to: Pubkey, lamports: int = SOL) -> Instruction:
+    return transfer(TransferParams(from_pubkey=source.pubkey(), to_pubkey=to, lamports=lamports))
+
+
+async def at_all(rpc: Rpc, method: str, *params: object) -> list[Any]:
+    return [await rpc.call(method, *params, {"commitment": level}) for level in LEVELS]
+
+
+async def test_slots_advance_and_commitments_differ(localnet: RunningChain, rpc: Rpc) -> None:
+    slots = await at_all(rpc, "getSlot")
+    assert slots[0] > slots[1] > slots[2]
+    await localnet.advance(3)
+    later = await at_all(rpc, "getSlot")
+    assert all(new >= old + 2 for new, old in zip(later, slots, strict=True))
+    heights = await at_all(rpc, "getBlockHeight")
+    assert heights[0] > heights[1] > heights[2]
+
+
+async def test_an_account_is_read_as_of_its_commitment(localnet: RunningChain, rpc: Rpc) -> None:
+    someone = Keypair().pubkey()
+    await localnet.advance(1)
+    # Both calls stand in one batch, so no slot passes between them.
+    signature = await rpc.call("requestAirdrop", str(someone), SOL)
+    seen: list[list[int]] = []
+    while not seen or seen[-1] != [SOL] * 3:
+        answers = await rpc.message(
+            [
+                {
+                    "jsonrpc": "2.0",
+                    "id": level,
+                    "method": "getBalance",
+                    "params": [str(someone), {"commitment": level}],
+                }
+                for level in LEVELS
+            ]
+        )
+        seen.append([answer["result"]["value"] for answer in answers])
+        contexts = [answer["result"]["context"]["slot"] for answer in answers]
+        assert contexts == sorted(contexts, reverse=True)
+        await next_slot(localnet.cluster)
+    assert seen[0] == [SOL, 0, 0]
+    assert [SOL, SOL, 0] in seen
+    assert await rpc.call("getTransaction", signature) is not None
+
+
+async def test_a_status_climbs_from_processed_to_finalized(
+    localnet: RunningChain, rpc: Rpc
+) -> None:
+    signature = await rpc.call("requestAirdrop", str(Keypair().pubkey()), SOL)
+    levels: list[str] = []
+    while "finalized" not in levels:
+        status = (await rpc.value("getSignatureStatuses", [signature]))[0]
+        levels.append(status["confirmationStatus"])
+        assert (status["confirmations"] is None) == (levels[-1] == "finalized")
+        confirmed = await rpc.call("getTransaction", signature, {"commitment": "confirmed"})
+        finalized = await rpc.call("getTransaction", signature, {"commitment": "finalized"})
+        if levels[-1] == "processed":
+            assert finalized is None
+        if finalized is not None:
+            assert confirmed == finalized
+        await next_slot(localnet.cluster)
+    assert sorted(set(levels), key=LEVELS.index) == list(LEVELS)
+    assert levels == sorted(levels, key=LEVELS.index)
+
+
+async def test_unknown_signatures_have_no_status(rpc: Rpc) -> None:
+    unknown = str(Signature.default())
+    assert await rpc.value("getSignatureStatuses", [unknown]) == [None]
+    assert await rpc.call("getTransaction", unknown) is None
+
+
+async def test_old_statuses_need_a_search_of_the_history(localnet: RunningChain, rpc: Rpc) -> None:
+    signature = await rpc.call("requestAirdrop", str(Keypair().pubkey()), SOL)
+    await rpc.call("localnet_advanceClock", 1)
+    for _ in range(60):
+        await rpc.call("localnet_advanceClock", 1)
+    assert await rpc.value("getSignatureStatuses", [signature]) == [None]
+    search = {"searchTransactionHistory": True}
+    found = (await rpc.value("getSignatureStatuses", [signature], search))[0]
+    assert found["confirmationStatus"] == "finalized"
+    assert localnet.cluster.slot > found["slot"] + 300
+
+
+async def test_min_context_slot_is_honoured(rpc: Rpc) -> None:
+    slot = await rpc.call("getSlot", {"commitment": "finalized"})
+    key = str(Pubkey.default())
+    for method, before in (
+        ("getAccountInfo", [key]),
+        ("getSignaturesForAddress", [key]),
+        ("getLatestBlockhash", []),
+        ("getSlot", []),
+        ("getBlocks", [0]),
+    ):
+        await rpc.call(method, *before, {"minContextSlot": slot})
+        failed = await rpc.error(method, *before, {"minContextSlot": slot + 1_000})
+        assert failed.code == -32016, method
+        assert failed.message == "Minimum context slot has not been reached"
+        assert slot <= failed.data["contextSlot"] < slot + 1_000
+
+
+async def test_a_blockhash_expires_after_150_blocks(localnet: RunningChain, rpc: Rpc) -> None:
+    user = localnet.keys["user"]
+    latest = await rpc.value("getLatestBlockhash", {"commitment": "finalized"})
+    blockhash = Hash.from_string(latest["blockhash"])
+    before = signed([send_sol(user, Keypair().pubkey())], blockhash, user)
+    await rpc.send(before)
+    processed = {"commitment": "processed"}
+    while True:
+        height = await rpc.call("getBlockHeight", processed)
+        valid = await rpc.value("isBlockhashValid", latest["blockhash"], processed)
+        after = await rpc.call("getBlockHeight", processed)
+        if height == after:
+            # The tip may still take it in the block after the last valid height, as Agave does.
+            assert valid == (height <= latest["lastValidBlockHeight"] + 1)
+        if not valid:
+            break
+        await next_slot(localnet.cluster)
+    late = signed([send_sol(user, Keypair().pubkey())], blockhash, user)
+    config = {"encoding": "base64", "preflightCommitment": "processed"}
+    failed = await rpc.error("sendTransaction", encoded(late), config)
+    assert failed.code == -32002
+    assert failed.message == "Transaction simulation failed: Blockhash not found"
+    assert failed.data["err"] == "BlockhashNotFound"
+    assert failed.data["logs"] == []
+    # Without preflight a node takes it, and it never lands.
+    dropped = await rpc.send(late, skip_preflight=True)
+    await localnet.advance(8)
+    assert await rpc.call("getTransaction", str(dropped)) is None
+    assert await rpc.value("getFeeForMessage", message_of(late), processed) is None
+
+
+def message_of(transaction: Any) -> str:  # noqa: ANN401
+    return base64.b64encode(bytes(transaction.message)).decode()
+
+
+async def test_a_blockhash_too_new_for_the_preflight_bank_is_unknown_there(
+    localnet: RunningChain, rpc: Rpc
+) -> None:
+    user = localnet.keys["user"]
+    transaction = signed(
+        [send_sol(user, Keypair().pubkey())], await rpc.blockhash("processed"), user
+    )
+    config = {"encoding": "base64", "preflightCommitment": "finalized"}
+    failed = await rpc.error("sendTransaction", encoded(transaction), config)
+    assert failed.data["err"] == "BlockhashNotFound"
+
+
+async def test_the_same_bytes_land_once(localnet: RunningChain, rpc: Rpc) -> None:
+    user, someone = localnet.keys["user"], Keypair().pubkey()
+    transaction = await rpc.sign([send_sol(user, someone)], user)
+    signature = await rpc.send(transaction)
+    failed = await rpc.error(
+        "sendTransaction",
+        encoded(transaction),
+        {"encoding": "base64", "preflightCommitment": "processed"},
+    )
+    assert failed.data["err"] == "AlreadyProcessed"
+    assert "already been processed" in failed.message
+    assert await rpc.send(transaction, skip_preflight=True) == signature
+    await localnet.until_finalized(signature)
+    assert await rpc.value("getBalance", str(someone)) == SOL
+    assert len(await rpc.call("getSignaturesForAddress", str(someone))) == 1
+
+
+async def test_history_is_paged_newest_first(localnet: RunningChain, rpc: Rpc) -> None:
+    someone = str(Keypair().pubkey())
+    sent = [await rpc.call("requestAirdrop", someone, SOL + i) for i in range(5)]
+    await localnet.until_finalized(Signature.from_string(sent[-1]))
+
+    async def page(**config: object) -> list[str]:
+        entries = await rpc.call("getSignaturesForAddress", someone, config)
+        return [entry["signature"] for entry in entries]
+
+    newest_first = sent[::-1]
+    assert await page() == newest_first
+    assert await page(limit=2) == newest_first[:2]
+    assert await page(before=newest_first[1]) == newest_first[2:]
+    assert await page(until=newest_first[3]) == newest_first[:3]
+    assert await page(before=newest_first[0], until=newest_first[4], limit=2) == newest_first[1:3]
+    for cursor in ("before", "until"):
+        failed = await rpc.error(
+            "getSignaturesForAddress", someone, {cursor: str(Signature.default())}
+        )
+        assert failed.code == -32020
+
+
+async def test_blocks_are_a_chain_and_some_slots_are_skipped(
+    localnet: RunningChain, rpc: Rpc
+) -> None:
+    signature = await rpc.call("requestAirdrop", str(Keypair().pubkey()), SOL)
+    while await rpc.call("getSlot") < 70:
+        await next_slot(localnet.cluster)
+    slots = await rpc.call("getBlocks", 0)
+    assert 62 in slots
+    assert 63 not in slots
+    assert 64 in slots
+    failed = await rpc.error("getBlock", 63)
+    assert failed.code == -32007
+    assert "Slot 63 was skipped" in failed.message
+    blocks = [await rpc.call("getBlock", slot) for slot in slots[55:68]]
+    for parent, block in itertools.pairwise(blocks):
+        assert block["previousBlockhash"] == parent["blockhash"]
+        assert block["blockHeight"] == parent["blockHeight"] + 1
+        assert block["blockTime"] >= parent["blockTime"]
+    landed = (await rpc.call("getTransaction", signature))["slot"]
+    with_it = await rpc.call("getBlock", landed, {"transactionDetails": "signatures"})
+    assert with_it["signatures"] == [signature]
+    assert "transactions" not in with_it
+    bare = await rpc.call("getBlock", landed, {"transactionDetails": "none", "rewards": False})
+    assert "signatures" not in bare
+    assert "rewards" not in bare
+    accounts = await rpc.call("getBlock", landed, {"transactionDetails": "accounts"})
+    assert accounts["transactions"][0]["transaction"]["accountKeys"][0]["signer"]
+
+
+async def test_a_block_of_the_future_is_not_available(rpc: Rpc) -> None:
+    failed = await rpc.error("getBlock", 10_000_000)
+    assert failed.code == -32004
+    assert await rpc.call("getBlockTime", 10_000_000) is None
+    assert await rpc.call("getBlocks", 10_000_000) == []
+    assert await rpc.call("getBlocksWithLimit", 0, 2) == [0, 1]
+
+
+@pytest.mark.parametrize("version", [0, 1])
+async def test_newer_versions_need_a_ceiling(
+    localnet: RunningChain, rpc: Rpc, version: int
+) -> None:
+    user = localnet.keys["user"]
+    transaction = await rpc.sign([send_sol(user, Keypair().pubkey())], user, version=version)
+    signature = await rpc.send(transaction)
+    await localnet.until_finalized(signature)
+    failed = await rpc.error("getTransaction", str(signature))
+    assert failed.code == -32015
+    assert f'"maxSupportedTransactionVersion": {version}' in failed.message
+    answer = await rpc.call(
+        "getTransaction", str(signature), {"maxSupportedTransactionVersion": version}
+    )
+    assert answer["version"] == version
+    assert ("addressTableLookups" in answer["transaction"]["message"]) == (version == 0)
+    assert ("transactionConfig" in answer["transaction"]["message"]) == (version == 1)
+    slot = answer["slot"]
+    assert (await rpc.error("getBlock", slot)).code == -32015
+
+
+async def test_simulation_reports_and_changes_nothing(localnet: RunningChain, rpc: Rpc) -> None:
+    user, someone = localnet.keys["user"], Keypair().pubkey()
+    mint = localnet.mint
+    account = associated_address(someone, mint)
+    instructions = [
+        create_token_account(user.pubkey(), someone, mint),
+        token_transfer(mint, user.pubkey(), someone, 3_000_000),
+    ]
+    unsigned = type(await rpc.sign(instructions, user)).populate(
+        (await rpc.sign(instructions, user)).message, [Signature.default()]
+    )
+    config = {
+        "encoding": "base64",
+        "replaceRecentBlockhash": True,
+        "innerInstructions": True,
+        "accounts": {"addresses": [str(account)], "encoding": "jsonParsed"},
+    }
+    result = await rpc.value("simulateTransaction", encoded(unsigned), config)
+    assert result["err"] is None
+    assert result["unitsConsumed"] > 0
+    assert result["innerInstructions"][0]["instructions"][0]["stackHeight"] == 2
+    assert result["replacementBlockhash"]["lastValidBlockHeight"] > 0
+    info = result["accounts"][0]["data"]["parsed"]["info"]
+    assert info["tokenAmount"]["amount"] == "3000000"
+    processed = {"commitment": "processed"}
+    assert await rpc.value("getAccountInfo", str(account), processed) is None
+    both = {**config, "sigVerify": True}
+    failed = await rpc.error("simulateTransaction", encoded(unsigned), both)
+    assert failed.code == -32602
+    failed = await rpc.error(
+        "simulateTransaction", encoded(unsigned), {"encoding": "base64", "sigVerify": True}
+    )
+    assert failed.code == -32003
+
+
+async def test_fees_are_foretold(localnet: RunningChain, rpc: Rpc) -> None:
+    user = localnet.keys["user"]
+    budget = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
+    limit = Instruction(budget, b"\x02" + (50_000).to_bytes(4, "little"), [])
+    price = Instruction(budget, b"\x03" + (7_777).to_bytes(8, "little"), [])
+    move = send_sol(user, Keypair().pubkey())
+    token = token_transfer(localnet.mint, user.pubkey(), user.pubkey(), 1)
+    for instructions in ([move], [limit, price, move], [price, move], [price, move, token]):
+        transaction = await rpc.sign(instructions, user)
+        foretold = await rpc.value(
+            "getFeeForMessage", message_of(transaction), {"commitment": "confirmed"}
+        )
+        signature = await rpc.send(transaction)
+        await localnet.until_finalized(signature)
+        answer = await rpc.call("getTransaction", str(signature))
+        assert answer["meta"]["fee"] == foretold
+
+
+async def test_a_memo_is_in_the_history(localnet: RunningChain, rpc: Rpc) -> None:
+    user = localnet.keys["user"]
+    memo = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
+    someone = Keypair().pubkey()
+    signature = await rpc.execute(
+        [send_sol(user, someone), Instruction(memo, "für dich".encode(), [])], user
+    )
+    await localnet.until_finalized(signature)
+    entry = (await rpc.call("getSignaturesForAddress", str(someone)))[0]
+    assert entry["memo"] == "[9] für dich"
+
+
+async def test_the_clock_moves_when_told(localnet: RunningChain, rpc: Rpc) -> None:
+    clock = "SysvarC1ock11111111111111111111111111111111"
+
+    async def read() -> tuple[int, int]:
+        account = await rpc.value("getAccountInfo", clock, {"encoding": "base64"})
+        raw = base64.b64decode(account["data"][0])
+        return int.from_bytes(raw[:8], "little"), int.from_bytes(raw[32:], "little")
+
+    slot, before = await read()
+    told = await rpc.call("localnet_advanceClock", 1_000_000)
+    later, after = await read()
+    assert later > slot
+    assert 1_000_000 <= after - before < 1_000_010
+    assert told["unixTimestamp"] - before >= 1_000_000
+    await localnet.advance(3)
+    assert (await read())[1] >= after
+
+
+async def test_closed_and_changed_accounts_are_told(localnet: RunningChain, rpc: Rpc) -> None:
+    """Subscriptions at processed hear of a block when it is complete, and each change once."""
+    someone = Keypair()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(localnet.ws_url) as socket,
+    ):
+        subscribe = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "accountSubscribe",
+            "params": [str(someone.pubkey()), {"commitment": "processed", "encoding": "base64"}],
+        }
+        await socket.send_json(subscribe)
+        subscription = (await socket.receive_json())["result"]
+        await rpc.call("requestAirdrop", str(someone.pubkey()), SOL)
+        told = await asyncio.wait_for(socket.receive_json(), 5)
+        assert told["method"] == "accountNotification"
+        assert told["params"]["subscription"] == subscription
+        assert told["params"]["result"]["value"]["lamports"] == SOL
+        back = send_sol(someone, localnet.keys["user"].pubkey(), SOL - 5_000)
+        await rpc.execute([back], someone)
+        told = await asyncio.wait_for(socket.receive_json(), 5)
+        assert told["params"]["result"]["value"]["lamports"] == 0
+        await socket.send_json({**subscribe, "id": 2, "method": "nothingSubscribe"})
+        assert (await socket.receive_json())["error"]["code"] == -32601
+        await socket.send_json(
+            {"jsonrpc": "2.0", "id": 3, "method": "logsSubscribe", "params": [{"mentions": []}]}
+        )
+        assert "Only 1 address" in (await socket.receive_json())["error"]["message"]
+        unsubscribe = {"jsonrpc": "2.0", "id": 4, "method": "accountUnsubscribe"}
+        await socket.send_json({**unsubscribe, "params": [subscription]})
+        assert (await socket.receive_json())["result"] is True
+        await socket.send_json({**unsubscribe, "params": [subscription]})
+        assert (await socket.receive_json())["error"]["message"] == "Invalid subscription id."
+    processed = {"commitment": "processed"}
+    assert await rpc.value("getAccountInfo", str(someone.pubkey()), processed) is None
