@@ -4,13 +4,14 @@ Only the chain is left out: deposits and bonds go into the books through the ind
 it had just seen them. The coordinator listens on a free port and is talked to over HTTP.
 """
 
+import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -32,10 +33,10 @@ from settlement.ledger import store
 from settlement.ledger.operations import AccountName, Operation, Writer
 from settlement.money import MicroUsdc, Slot
 from settlement.settings import SettingsReader
-from tests.wire.running import Task, cancelled_at_end
 from tests.wire.waiting import eventually_true
 
 Json = dict[str, object]
+T = TypeVar("T")
 BOND_MICROUSDC = MicroUsdc(50_000_000)
 _SETTINGS = {
     "POD_COORDINATOR_LISTEN": "127.0.0.1:0",
@@ -77,7 +78,7 @@ class Provider:
     agent: Agent
     backend: Backend
     frames: list[tuple[str, str]]
-    task: Task
+    task: asyncio.Task[None]
 
 
 @dataclass(kw_only=True)
@@ -198,7 +199,7 @@ class Market:
             heartbeat_seconds=heartbeat_seconds,
             recorded=frames,
         )
-        task = await self.stack.enter_async_context(cancelled_at_end(agent.run()))
+        task = self.start(agent.run())
         provider = Provider(operator=owner, agent=agent, backend=backend, frames=frames, task=task)
         await self.until_serving(owner, list(models))
         return provider
@@ -238,6 +239,17 @@ class Market:
             assert isinstance(owner, deposits.UserCode)
             account = AccountName(f"user:{owner.user_id}")
             return (await store.balance(conn, account)).held_microusdc
+
+    def start(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
+        """Run something beside the test; ended with it."""
+        task = asyncio.create_task(work)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self.stack.push_async_callback(end)
+        return task
 
     async def _apply(self, tx: Tx, operations: list[Operation]) -> None:
         outcomes = await store.apply(tx, self.writer, operations)

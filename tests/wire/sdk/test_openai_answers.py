@@ -1,8 +1,9 @@
 """The unmodified OpenAI Python SDK gets its answers, and the books are exact after each of them."""
 
 import asyncio
+from collections.abc import Sequence
 
-from openai import AsyncOpenAI, OpenAI
+from openai import AsyncOpenAI, OpenAI, omit
 from openai.types.chat import ChatCompletionChunk, ChatCompletionToolParam
 
 from localnet.backend_answers import Behaviour
@@ -26,12 +27,19 @@ async def books_of(market: Market, model: str = "tiny-chat") -> tuple[Books, Asy
     return books, await client_of(market, user), user
 
 
-async def streamed(client: AsyncOpenAI, prompt: str, **options: object) -> list[ChatCompletionChunk]:
+async def streamed(
+    client: AsyncOpenAI,
+    prompt: str,
+    *,
+    tools: Sequence[ChatCompletionToolParam] = (),
+    include_usage: bool | None = None,
+) -> list[ChatCompletionChunk]:
     stream = await client.chat.completions.create(
         model="tiny-chat",
         messages=[{"role": "user", "content": prompt}],
         stream=True,
-        **options,  # pyright: ignore[reportArgumentType] # a test's own
+        tools=tools or omit,
+        stream_options=omit if include_usage is None else {"include_usage": include_usage},
     )
     return [chunk async for chunk in stream]
 
@@ -82,12 +90,12 @@ async def test_a_streamed_answer_is_the_same_answer_at_the_same_price(market: Ma
 async def test_usage_for_those_who_ask(market: Market) -> None:
     books, client, _ = await books_of(market)
     prompt = "7 words"
-    *chunks, last = await streamed(client, prompt, stream_options={"include_usage": True})
+    *chunks, last = await streamed(client, prompt, include_usage=True)
     assert last.choices == []
     check_usage(last.usage, prompt, text_of(chunks))
     assert all(chunk.usage is None and chunk.choices for chunk in chunks)
     books.charge(gross_of(prompt, text_of(chunks)))
-    chunks = await streamed(client, prompt, stream_options={"include_usage": False})
+    chunks = await streamed(client, prompt, include_usage=False)
     assert all(chunk.usage is None and chunk.choices for chunk in chunks)
     books.charge(gross_of(prompt, text_of(chunks)))
     await books.check()
@@ -95,11 +103,11 @@ async def test_usage_for_those_who_ask(market: Market) -> None:
 
 async def test_limits_end_an_answer_with_length(market: Market) -> None:
     books, client, _ = await books_of(market)
-    for limit in ({"max_tokens": 5}, {"max_completion_tokens": 5}):
+    for limit in ("max_tokens", "max_completion_tokens"):
         answer = await client.chat.completions.create(
             model="tiny-chat",
             messages=[{"role": "user", "content": "40 words"}],
-            **limit,  # pyright: ignore[reportArgumentType] # one of two names
+            extra_body={limit: 5},
         )
         text = answer.choices[0].message.content or ""
         assert (len(text.split()), answer.choices[0].finish_reason) == (5, "length")
@@ -221,7 +229,9 @@ async def test_a_provider_that_lies_about_its_tokens_earns_nothing_by_it(market:
     provider = await market.provider({"tiny-chat": Behaviour(claimed_output_tokens=1_000_000)})
     user = await market.user(funds_microusdc=FUNDS)
     books = Books(market=market, user=user, provider=provider, spendable=FUNDS)
-    chunks = await streamed(await client_of(market, user), "6 words", stream_options={"include_usage": True})
+    chunks = await streamed(
+        await client_of(market, user), "6 words", stream_options={"include_usage": True}
+    )
     check_usage(chunks[-1].usage, "6 words", text_of(chunks))
     books.charge(gross_of("6 words", text_of(chunks)))
     await books.check()
