@@ -32,6 +32,7 @@ from localnet.settings import EmbeddedSettings, Settings, load_settings
 
 _MAX_BODY_BYTES: Final = 50 * 1024  # what a node takes
 _PORT_TRIES: Final = 100
+_CATCH_UP_SLOTS: Final = 5  # more at once would only use up blockhashes
 _ANY_ORIGIN: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Headers": "content-type, solana-client",
@@ -195,7 +196,7 @@ class _Server:
         due = loop.time()
         try:
             while True:
-                due = max(due + slot_ms / 1000, loop.time() - 1)
+                due = max(due + slot_ms / 1000, loop.time() - _CATCH_UP_SLOTS * slot_ms / 1000)
                 await asyncio.sleep(due - loop.time())
                 await self.cluster.end_slot()
         except Exception as error:
