@@ -1,27 +1,34 @@
-"""`pod`: the words people type. One file per noun; `scripts/<word>` is `pod <word>` installed."""
+"""`pod`: the words people type. One file per noun; `scripts/<noun>` is `pod <noun>` installed.
 
+Only the file of the word that was typed is imported: `pod up` should not wait for the demo's SDK.
+"""
+
+import importlib
 import sys
+from collections.abc import Sequence
 
 import typer
 
-from cli import demo, down, reconcile, status, up
+NOUNS = ("up", "down", "status", "demo", "reconcile")
 
-app = typer.Typer(
-    help="Runs and inspects a podledger system on this machine.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command("up")(up.up)
-app.command("down")(down.down)
-app.command("status")(status.status)
-app.command("demo")(demo.demo)
-app.command("reconcile")(reconcile.reconcile)
+
+def commands(nouns: Sequence[str]) -> typer.Typer:
+    """The program with these words."""
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+    @app.callback()
+    def pod() -> None:  # pyright: ignore[reportUnusedFunction]
+        """Runs and inspects a podledger system on this machine."""
+
+    for noun in nouns:
+        app.command(noun)(getattr(importlib.import_module(f"cli.{noun}"), noun))
+    return app
 
 
 def main() -> None:
     """Run the command that was typed."""
+    typed = [word for word in sys.argv[1:2] if word in NOUNS]
     try:
-        app()
+        commands(typed or NOUNS)()
     except BrokenPipeError:  # the reader of our output (head, less) had enough
         sys.exit(0)

@@ -4,8 +4,6 @@ In the background the very same command runs in a session of its own with its ou
 `log/supervisor.log`; this process shows that log until `run.json` says the system is healthy.
 """
 
-import asyncio
-import os
 import subprocess
 import sys
 import time
@@ -14,7 +12,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cli.options import (
     DEFAULT_DIRECTORY,
@@ -27,13 +24,8 @@ from cli.options import (
     workspace_at,
 )
 from cli.supervisor.child import CannotStart, rotate
-from cli.supervisor.screen import Screen, screen_for
-from cli.supervisor.system import Configuration, run_system
 from cli.workspace import Running, Workspace
-from localnet.settings import SettingsError, load_settings
-from settlement.settings import SettingInvalid, SettingsReader
 
-_COORDINATOR = "127.0.0.1:8402"
 _WAIT_SECONDS = 240.0
 _POLL_SECONDS = 0.05
 
@@ -61,45 +53,26 @@ def up(
 
 
 def _run_here(workspace: Workspace, localnet: Path, as_json: bool) -> None:
-    console = Console(stderr=True)
+    # Who only starts a system in the background waits for it, and needs none of this.
+    from cli.supervisor import foreground
+
     workspace.prepare()
     lock = workspace.own()
     if lock is None:
         _tell(wait_until_healthy(workspace, None), as_json)
         return
-    workspace.withdraw()  # a killed supervisor may have left one behind
-    screen = screen_for(console)
 
-    def healthy(running: Running) -> None:
-        _tell_screen(running, screen, as_json)
+    def told(running: Running, say: Callable[[str], None]) -> None:
+        if as_json:
+            print(running.as_json(), end="", flush=True)
+        say(summary(running))
+        say("healthy; Ctrl-C stops it")
 
-    try:
-        configuration = _configuration(workspace, localnet)
-        asyncio.run(run_system(configuration, screen, os.getpid(), healthy))
-    except (CannotStart, SettingsError, SettingInvalid) as error:
-        screen.close()
-        give_up(str(error))
-    finally:
-        screen.close()
-        lock.close()
-
-
-def _tell_screen(running: Running, screen: Screen, as_json: bool) -> None:
-    if as_json:
-        print(running.as_json(), end="", flush=True)
-    screen.say(summary(running))
-    screen.say("healthy; Ctrl-C stops it")
-
-
-def _configuration(workspace: Workspace, localnet: Path) -> Configuration:
-    reader = SettingsReader.from_process()
-    return Configuration(
-        workspace=workspace,
-        localnet_file=localnet,
-        localnet=load_settings(localnet),
-        listen=reader.address("POD_COORDINATOR_LISTEN", _COORDINATOR),
-        database_url=reader.optional("DATABASE_URL"),
-    )
+    with lock:
+        try:
+            foreground.run(workspace, localnet, told)
+        except CannotStart as error:
+            give_up(str(error))
 
 
 def start_in_background(workspace: Workspace, localnet: Path) -> Running:

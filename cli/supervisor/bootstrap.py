@@ -5,6 +5,7 @@ upgrade authority through `initialize`, sent over RPC like anyone else would.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 
 import asyncpg
@@ -14,19 +15,46 @@ from cli.supervisor.chain import Chain
 from cli.supervisor.child import CannotStart
 from cli.supervisor.roles import DATABASE, DatabasePlace
 from cli.wallet import ChainFailed, carry_out, patient_rpc
+from cli.workspace import Workspace
 from localnet import postgres
 from settlement.chain import program
 from settlement.chain.rpc import Commitment, RpcClient
-from settlement.db.migrate import migrate
+from settlement.db.migrate import migrate, migrations_of
 from settlement.db.pool import DatabaseUnavailable
 from settlement.errors import PodError
 
 PACKAGES = ("settlement", "indexer", "coordinator")
+_MARKER = "prepared"
 _PAUSE_SECONDS = 0.3
 _TRIES = 100
 _LEAST_LAMPORTS = 1_000_000_000
 _AIRDROP_LAMPORTS = 5_000_000_000
 _ROLES = ("admin", "proposer", "arbiter", "guardian", "payer")
+
+
+def is_prepared(workspace: Workspace, chain: Chain, place: DatabasePlace) -> bool:
+    """Whether this database and this chain went through all of this before, with these migrations.
+
+    Only for an embedded database: nobody else can have changed it.
+    """
+    wanted = _fingerprint(chain)
+    markers = (workspace.postgres / _MARKER, workspace.chain / _MARKER)
+    return place.cluster is not None and all(
+        marker.exists() and marker.read_text() == wanted for marker in markers
+    )
+
+
+def remember_prepared(workspace: Workspace, chain: Chain, place: DatabasePlace) -> None:
+    """The next start may rely on it. Each half is marked beside its own data."""
+    if place.cluster is not None:
+        for directory in (workspace.postgres, workspace.chain):
+            (directory / _MARKER).write_text(_fingerprint(chain))
+
+
+def _fingerprint(chain: Chain) -> str:
+    hashes = [migration.sha256 for package in PACKAGES for migration in migrations_of(package)]
+    parts = [*hashes, str(chain.program.id), str(chain.mint), chain.rpc]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 async def prepare_database(place: DatabasePlace, say: Callable[[str], None]) -> None:
