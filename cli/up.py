@@ -65,8 +65,10 @@ def _run_here(workspace: Workspace, localnet: Path, as_json: bool) -> None:
     def told(running: Running, say: Callable[[str], None]) -> None:
         if as_json:
             print(running.as_json(), end="", flush=True)
-        say(summary(running))
-        say("healthy; Ctrl-C stops it")
+        if sys.stderr.isatty():  # in the background, who started us tells it
+            say(summary(running))
+            say("Ctrl-C stops it")
+        say("healthy")
 
     with lock:
         try:
