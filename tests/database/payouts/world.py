@@ -31,8 +31,8 @@ from settlement.payouts.number import number_waiting
 from settlement.payouts.outcome import BondFundingSeen, NumbersSkipped, PaymentSeen
 from settlement.payouts.send import Road, SendPolicy, build_waiting, expire_dead, send_waiting
 from settlement.payouts.sign import Signed, SigningPolicy, sign_waiting
-from settlement.payouts.survey import read_till
-from settlement.withdrawals import Withdrawal, WithdrawalRequest
+from settlement.payouts.survey import PayoutChain, read_till
+from settlement.withdrawals import Withdrawal, WithdrawalRequest, WithdrawalStatus
 from tests.database.payouts.chain import FakeChain, Seen
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -61,6 +61,15 @@ class Operator:
     code: bytes
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pools:
+    """Through which connections each process works in a round."""
+
+    worker: Pool
+    signer: Pool
+    indexer: Pool
+
+
 @dataclass(kw_only=True)
 class World:
     """One deployment: its database, its chain, its three processes."""
@@ -75,6 +84,7 @@ class World:
     key: PayerKey
     clock: HandClock = field(default_factory=HandClock)
     taken: int = 0  # how much of chain.seen the indexer has taken in
+    line: PayoutChain | None = None  # what stands between the worker and the chain, if anything
 
     @property
     def deployment(self) -> Deployment:
@@ -83,27 +93,33 @@ class World:
     def road(self, *, pool: Pool | None = None) -> Road:
         return Road(
             pool=pool or self.worker,
-            chain=self.chain,
+            chain=self.line or self.chain,
             deployment=self.deployment,
             payer=self.key.address,
             clock=self.clock,
             policy=SendPolicy(),
         )
 
-    async def operator(self, *, earned: int = 100 * USDC, enrolled_days: int = 60) -> Operator:
+    async def operator(self, *, earned: int = 100 * USDC, enrolled_days: int = 0) -> Operator:
         """An operator who has earned something."""
         provider_id, wallet = uuid4(), Keypair().pubkey()
         async with transaction(self.coordinator) as tx:
             code = await deposits.enroll_operator(tx, provider_id, str(wallet))
-        await self.superuser(
-            "alter table settlement.operator disable trigger all;"
-            f" update settlement.operator set enrolled_at = '{self.clock.now().isoformat()}'::"
-            f"timestamptz - interval '{enrolled_days} days' where provider_id = '{provider_id}';"
-            " alter table settlement.operator enable trigger all"
-        )
+        if enrolled_days:
+            await self.enrolled_before(provider_id, enrolled_days)
         if earned:
             await self.earn(provider_id, earned)
         return Operator(provider_id=provider_id, wallet=wallet, code=code.encode())
+
+    async def enrolled_before(self, provider_id: UUID, days: int) -> None:
+        """Pretend that an operator enrolled so many days ago."""
+        at = self.clock.now() - timedelta(days=days)
+        await self.superuser(
+            "alter table settlement.operator disable trigger all;"
+            f" update settlement.operator set enrolled_at = '{at.isoformat()}'"
+            f" where provider_id = '{provider_id}';"
+            " alter table settlement.operator enable trigger all"
+        )
 
     async def earn(self, provider_id: UUID, amount: int) -> None:
         """Money in the till that is the operator's (a shortcut for deposits and paid requests)."""
@@ -152,6 +168,7 @@ class World:
         *,
         destination: str | None = None,
         key: str | None = None,
+        pool: Pool | None = None,
     ) -> Withdrawal:
         asked = WithdrawalRequest(
             provider_id=operator.provider_id,
@@ -160,7 +177,7 @@ class World:
             idempotency_key=key,
         )
         return await withdrawals.submit(
-            self.coordinator,
+            pool or self.coordinator,
             self.writers["coordinator"],
             asked,
             deployment=self.deployment,
@@ -168,11 +185,11 @@ class World:
         )
 
     async def number(self, pool: Pool | None = None) -> int:
-        till = await read_till(self.chain, self.deployment)
+        till = await read_till(self.line or self.chain, self.deployment)
         return await number_waiting(pool or self.worker, till=till, deployment=self.deployment)
 
     async def build(self, pool: Pool | None = None) -> int:
-        till = await read_till(self.chain, self.deployment)
+        till = await read_till(self.line or self.chain, self.deployment)
         return await build_waiting(self.road(pool=pool), till)
 
     async def sign(self, pool: Pool | None = None) -> Signed:
@@ -208,15 +225,27 @@ class World:
 
         return await retried(once)
 
-    async def round(self) -> None:
+    async def round(self, pools: Pools | None = None) -> None:
         """Every process does its work once."""
+        through = pools or Pools(worker=self.worker, signer=self.signer, indexer=self.indexer)
         self.clock.forward(timedelta(seconds=3))
-        await self.expire()
-        await self.number()
-        await self.build()
-        await self.sign()
-        await self.send()
-        await self.index()
+        await self.expire(through.worker)
+        await self.number(through.worker)
+        await self.build(through.worker)
+        await self.sign(through.signer)
+        await self.send(through.worker)
+        await self.index(through.indexer)
+
+    async def finish(self, withdrawal_id: UUID, rounds: int = 12) -> Withdrawal:
+        """Rounds, with blockhashes dying in between, until a withdrawal is over."""
+        for _ in range(rounds):
+            await self.round()
+            async with reading(self.coordinator) as conn:
+                found = await withdrawals.status(conn, withdrawal_id)
+            if found.status in (WithdrawalStatus.CONFIRMED, WithdrawalStatus.CANCELLED):
+                return found
+            self.chain.pass_blocks(60)
+        raise AssertionError(f"{withdrawal_id} is not over after {rounds} rounds")
 
     async def status(self, withdrawal: Withdrawal) -> Withdrawal:
         async with reading(self.coordinator) as conn:
