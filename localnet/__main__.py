@@ -10,18 +10,21 @@ import signal
 import sys
 from pathlib import Path
 
+import structlog
+
 from localnet.embedded import PortTaken, RunningChain, cluster_server
 from localnet.journal import JournalDamaged, write_atomically
 from localnet.recovery import DirectoryLocked
 from localnet.settings import Settings, SettingsError, load_settings
 
+_log = structlog.get_logger()
 _REFUSALS = (SettingsError, PortTaken, DirectoryLocked, JournalDamaged)
 
 
 def main() -> int:
     """Run; 0 after a clean stop, 1 with one line on stderr when it cannot start or go on."""
     arguments = _parser().parse_args()
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    _configure_logging(arguments.log_level)
     try:
         asyncio.run(_serve(_settings(arguments), arguments.data, arguments.keys))
     except _REFUSALS as error:
@@ -48,7 +51,29 @@ def _parser() -> argparse.ArgumentParser:
         "--rpc-port", type=int, help="overrides embedded.rpc_port; websockets are on the next port"
     )
     parser.add_argument("--slot-time-ms", type=int, help="overrides embedded.slot_time_ms")
+    parser.add_argument(
+        "--log-level", choices=("debug", "info", "warning"), default="info", help="what is logged"
+    )
     return parser
+
+
+def _configure_logging(level: str) -> None:
+    """JSON lines on stderr, as every role writes them."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[level.upper()]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(role="localnet")
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -67,6 +92,7 @@ async def _serve(settings: Settings, data: Path, keys: Path) -> None:
         loop.add_signal_handler(one, stop.set)
     async with cluster_server(settings, data=data, keys=keys) as chain:
         _write_address(data / "address.json", chain)
+        _log.info("serving", rpc_url=chain.rpc_url, ws_url=chain.ws_url, slot=chain.cluster.slot)
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({stopped, chain.failure}, return_when=asyncio.FIRST_COMPLETED)
         (data / "address.json").unlink(missing_ok=True)

@@ -10,15 +10,16 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
+import structlog
 from solders.account import Account
 from solders.clock import Clock
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
-from localnet.engine import Engine, Outcome, loaded_addresses, lookup_tables
+from localnet.engine import LOADER, Engine, Outcome, loaded_addresses, lookup_tables
 from localnet.history import Entry, History
 from localnet.meta import status_meta, token_balances
 from localnet.records import Anchor, Landed, Write, pack, store, unpack_record
@@ -27,8 +28,10 @@ from localnet.settings import EmbeddedSettings
 from localnet.timeline import SLOTS_PER_EPOCH, Blockhashes, Timeline
 
 Commitment = Literal["processed", "confirmed", "finalized"]
-_SLOT_HASHES = 512
-_DRIFT_MS = 1_000
+_SLOT_HASHES: Final = 512
+_DRIFT_MS: Final = 1_000
+_ACCOUNT_BYTES: Final = 64
+_log = structlog.get_logger()
 
 
 @dataclass(kw_only=True)
@@ -185,6 +188,9 @@ class Cluster:
         changed = {
             key: now for key, then, now in zip(keys, before, after, strict=True) if then != now
         }
+        _log.debug(
+            "landed", signature=str(transaction.signatures[0]), slot=self.slot, err=outcome.err
+        )
         self.counters.landed += 1
         self.counters.failed += int(outcome.err is not None)
         return self._record(transaction, wire, keys, meta, outcome.err, changed)
@@ -219,6 +225,18 @@ class Cluster:
         tables = {key: self.account(key, slot) for key in lookup_tables(transaction)}
         writable, readonly = loaded_addresses(transaction, tables)
         return [*transaction.message.account_keys, *writable, *readonly], (writable, readonly)
+
+    def loaded_bytes(self, keys: list[Pubkey]) -> int:
+        """How much account data a transaction loads: 64 bytes per account, programs with code."""
+        size = 0
+        for account in map(self.engine.account, keys):
+            if account is None:
+                continue
+            size += _ACCOUNT_BYTES + len(account.data)
+            if account.executable and account.owner == LOADER:
+                code = self.engine.account(Pubkey.from_bytes(bytes(account.data)[4:36]))
+                size += _ACCOUNT_BYTES + len(code.data) if code else 0
+        return size
 
     def account_keys(self, transaction: VersionedTransaction, slot: int) -> list[Pubkey]:
         """All account keys, those from lookup tables last."""
@@ -275,6 +293,7 @@ class Cluster:
         await self.sync()
         for _ in range(self._settings.finalized_lag_slots + 1):
             self._advance()
+        _log.info("clock moved", seconds=seconds, slot=self.slot)
         # The slots that were passed over took no time on the wall.
         self._re_anchor(self.timeline.time_ms(self.slot))
         await self.sync()
@@ -319,6 +338,7 @@ class Cluster:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, write_snapshot, self._state.directory, content)
         self.counters.snapshots += 1
+        _log.info("snapshot", slot=self.slot, size_bytes=len(content))
 
     async def close(self) -> None:
         """Snapshot and let go of the directory."""

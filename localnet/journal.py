@@ -37,6 +37,7 @@ class Journal:
         self._end = os.fstat(self._fd).st_size
         self._synced = self._end
         self._sync_running: asyncio.Future[None] | None = None
+        self._failure: OSError | None = None
         self.sync_observed: Callable[[float], None] = lambda _seconds: None
 
     @property
@@ -56,13 +57,22 @@ class Journal:
             offset += PREFIX_BYTES + len(payload)
 
     def append(self, payload: bytes) -> int:
-        """Write one record and return its offset. It is not on the disk before `sync` returns."""
+        """Write one record and return its offset. It is not on the disk before `sync` returns.
+
+        Raises `OSError`, and from then on always: what follows a half-written record is lost.
+        """
         offset = self._end
         header = _HEADER.pack(_MAGIC, len(payload), zlib.crc32(payload))
         record = header + _CHECK.pack(zlib.crc32(header)) + payload
-        written = os.write(self._fd, record)
-        while written < len(record):
-            written += os.write(self._fd, record[written:])
+        if self._failure is not None:
+            raise self._failure
+        try:
+            written = os.write(self._fd, record)
+            while written < len(record):
+                written += os.write(self._fd, record[written:])
+        except OSError as error:
+            self._failure = error
+            raise
         self._end += len(record)
         return offset
 
@@ -87,6 +97,9 @@ class Journal:
         try:
             await loop.run_in_executor(None, os.fsync, self._fd)
             self._synced = max(self._synced, reached)
+        except OSError as error:
+            self._failure = error
+            raise
         finally:
             self._sync_running = None
         self.sync_observed(loop.time() - started)

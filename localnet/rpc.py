@@ -1,12 +1,12 @@
 """JSON-RPC over HTTP as a node speaks it: framing, batches, and the table of methods."""
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, Final, cast
 
 import msgspec
+import structlog
 
 from localnet import rpc_accounts, rpc_chain, rpc_history, rpc_send
 from localnet.cluster import Cluster
@@ -20,7 +20,7 @@ from localnet.rpc_errors import (
 from localnet.rpc_params import Params
 
 Handler = Callable[[Cluster, Params], object | Awaitable[object]]
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Dispatcher:
         except RpcError as error:
             return error
         except Exception as error:
-            _log.exception("method %s failed", name)
+            _log.exception("call failed", method=name)
             if isinstance(error, OSError):
                 # A transaction may have been executed and not written: nothing after it is true.
                 self._fail(error)

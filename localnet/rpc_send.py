@@ -64,12 +64,13 @@ async def send_transaction(cluster: Cluster, params: Params) -> object:
     skip_preflight = config.boolean("skipPreflight")
     commitment = "processed" if skip_preflight else config.commitment("preflightCommitment")
     bank = config.bank(cluster, commitment)
+    keys = _keys(cluster, transaction, bank)
     if not skip_preflight:
         if not all(transaction.verify_with_results()):
             raise signature_verification_failure()
         outcome, _ = _simulate(cluster, transaction, bank, verify_signatures=True)
         if outcome.err is not None:
-            raise preflight_failure(_result(outcome))
+            raise preflight_failure(_result(outcome, cluster.loaded_bytes(keys)))
     _execute(cluster, transaction, wire)
     await cluster.sync()
     return str(transaction.signatures[0])
@@ -107,13 +108,21 @@ def _refused(err: str) -> Outcome:
     )
 
 
-def _result(outcome: Outcome) -> Json:
+def _keys(cluster: Cluster, transaction: VersionedTransaction, bank: Bank) -> list[Pubkey]:
+    """All account keys; refuses a lookup that the tables do not answer."""
+    try:
+        return cluster.account_keys(transaction, bank.slot)
+    except InvalidTransaction as error:
+        raise invalid_params(f"invalid transaction: {error}") from None
+
+
+def _result(outcome: Outcome, loaded_bytes: int) -> Json:
     return {
         "err": outcome.err,
         "logs": outcome.logs,
         "accounts": None,
         "unitsConsumed": outcome.units,
-        "loadedAccountsDataSize": 0,
+        "loadedAccountsDataSize": loaded_bytes if outcome.logs or outcome.units else 0,
         "returnData": return_data_json(outcome),
         "innerInstructions": None,
         "replacementBlockhash": None,
@@ -140,13 +149,13 @@ def simulate_transaction(cluster: Cluster, params: Params) -> object:
         }
     if verify and not all(transaction.verify_with_results()):
         raise signature_verification_failure()
-    wanted = _wanted_accounts(config, len(transaction.message.account_keys))
+    keys = _keys(cluster, transaction, bank)
+    wanted = _wanted_accounts(config, len(keys))
     outcome, after = _simulate(cluster, transaction, bank, verify_signatures=False)
-    result = _result(outcome) | {"replacementBlockhash": replacement}
+    result = _result(outcome, cluster.loaded_bytes(keys)) | {"replacementBlockhash": replacement}
     if wanted is not None:
         result["accounts"] = _post_accounts(cluster, wanted, outcome, after, bank)
     if with_inner:
-        keys = cluster.account_keys(transaction, bank.slot)
         result["innerInstructions"] = parse_inner(inner_json(outcome.inner), keys)
     return answer(bank, result)
 
@@ -230,7 +239,7 @@ class Faucet:
             cluster, transaction, cluster.bank("processed"), verify_signatures=True
         )
         if outcome.err is not None:
-            raise preflight_failure(_result(outcome))
+            raise preflight_failure(_result(outcome, 0))
         _execute(cluster, transaction, bytes(transaction))
         await cluster.sync()
         return str(transaction.signatures[0])

@@ -282,6 +282,7 @@ async def test_simulation_reports_and_changes_nothing(localnet: RunningChain, rp
     result = await rpc.value("simulateTransaction", encoded(unsigned), config)
     assert result["err"] is None
     assert result["unitsConsumed"] > 0
+    assert result["loadedAccountsDataSize"] > 82 + 165
     assert result["innerInstructions"][0]["instructions"][0]["stackHeight"] == 2
     assert result["replacementBlockhash"]["lastValidBlockHeight"] > 0
     info = result["accounts"][0]["data"]["parsed"]["info"]

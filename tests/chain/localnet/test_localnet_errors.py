@@ -5,8 +5,11 @@ import random
 
 import aiohttp
 import pytest
+from solders.hash import Hash
 from solders.keypair import Keypair
+from solders.message import MessageAddressTableLookup, MessageV0
 from solders.system_program import TransferParams, transfer
+from solders.transaction import VersionedTransaction
 
 from localnet.embedded import RunningChain
 from localnet.rpc import READING
@@ -298,6 +301,20 @@ async def test_any_json_gets_an_answer(rpc: Rpc, seed: int) -> None:
             params = [anything(chance) for _ in range(chance.randrange(1, 4))]
             answer = await rpc.ask(method, *params)
             assert "result" in answer or answer["error"]["code"] != -32603, (method, params)
+
+
+@pytest.mark.parametrize("method", ["sendTransaction", "simulateTransaction"])
+async def test_a_lookup_in_no_table_is_refused(
+    localnet: RunningChain, rpc: Rpc, method: str
+) -> None:
+    user = localnet.keys["user"]
+    table = MessageAddressTableLookup(Keypair().pubkey(), b"\x00", b"")
+    plain = MessageV0.try_compile(user.pubkey(), [], [], Hash.default())
+    message = MessageV0(plain.header, plain.account_keys, Hash.default(), [], [table])
+    transaction = VersionedTransaction(message, [user])
+    failed = await rpc.error(method, encoded(transaction), {"encoding": "base64"})
+    assert failed.code == -32602
+    assert "lookup table index is out of bounds" in failed.message
 
 
 async def test_unsigned_and_foreign_signatures_are_refused(

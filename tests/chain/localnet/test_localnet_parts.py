@@ -1,6 +1,7 @@
 """The parts of the embedded chain alone: arithmetic of slots, versions, the journal, settings."""
 
 import asyncio
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,20 @@ def test_any_flipped_bit_before_the_last_record_is_refused(tmp_path: Path) -> No
     journal = Journal(path)
     assert len(list(journal.records())) == 3
     assert path.read_bytes() == whole
+    journal.close()
+
+
+async def test_a_journal_that_failed_takes_nothing_more(tmp_path: Path) -> None:
+    """After a write that failed half-way, the next one would stand behind a broken record."""
+    journal = Journal(tmp_path / "journal")
+    journal.append(b"one")
+    os.close(journal._fd)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        journal.append(b"two")
+    journal._fd = os.open(tmp_path / "journal", os.O_RDWR | os.O_APPEND)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        journal.append(b"three")
+    assert len(list(journal.records())) == 1
     journal.close()
 
 
