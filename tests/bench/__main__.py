@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cli.workspace import ROOT
-from tests.bench import loop
+from tests.bench import loop, start
 from tests.bench.harness import Measured, as_json, calibrate, report_of
 
-BENCHMARKS: dict[str, Callable[[Path], Measured]] = {"loop": loop.measure}
+BENCHMARKS: dict[str, Callable[[Path], Measured]] = {
+    "loop": loop.measure,
+    "start": start.measure,
+}
 
 
 def main() -> int:

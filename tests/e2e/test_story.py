@@ -26,9 +26,7 @@ def test_the_story_is_told_and_everything_adds_up(system: TestSystem) -> None:
     running = system.up()
     assert set(running.roles) == _ROLES
     assert all(role.pid for role in running.roles.values())
-    started = time.monotonic()
     check_story(demo_report(system.pod("demo", "--json").stdout))
-    assert time.monotonic() - started < 60
 
 
 def test_up_again_tells_the_same_and_does_nothing(system: TestSystem) -> None:
@@ -54,9 +52,7 @@ def test_down_and_up_again_keeps_everything(system: TestSystem) -> None:
     assert system.workspace.owner() is None
     assert not system.workspace.run_file.exists()
     system.down()
-    started = time.monotonic()
-    system.up()
-    assert time.monotonic() - started < 5
+    system.up()  # how long that takes is a bar of `scripts/bench start`
     check_story(demo_report(system.pod("demo", "--json").stdout))
 
 
