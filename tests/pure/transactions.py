@@ -29,6 +29,7 @@ BOND: Final = DEPLOYMENT.bond_vault
 ALICE: Final = key("alice")
 ALICE_ATA: Final = program.associated_token_address(ALICE, DEPLOYMENT.mint)
 SIGNATURE: Final = base58.b58encode(bytes([7]) * 64).decode()
+START: Final = 10**15  # what a vault held before
 BLOCK_TIME: Final = 1_790_000_000
 
 
@@ -192,6 +193,10 @@ class Answer:
         ]
 
 
+def _names(one: Call, account: Pubkey) -> bool:
+    return account in one.accounts or any(_names(child, account) for child in one.calls)
+
+
 def answer(
     *calls: Call,
     till: int = 0,
@@ -202,10 +207,15 @@ def answer(
     slot: int = 100,
     signature: str = SIGNATURE,
 ) -> Answer:
-    """An answer whose vaults changed by these amounts, from a start of a thousand dollars."""
-    start = 1_000_000_000
-    mint = DEPLOYMENT.mint
-    vaults = [(TILL, mint, start, start + till), (BOND, mint, start, start + bond)]
+    """An answer whose vaults changed by these amounts, from a large start.
+
+    A vault that did not change and is not named by an instruction is not in the transaction.
+    """
+    vaults = [
+        (vault, DEPLOYMENT.mint, START, START + change)
+        for vault, change in ((TILL, till), (BOND, bond))
+        if change or any(_names(one, vault) for one in calls)
+    ]
     return Answer(
         calls=calls,
         balances=[*vaults, *balances],
