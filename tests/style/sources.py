@@ -1,5 +1,6 @@
 """Which files the style tests look at: those git knows, and new ones it does not ignore."""
 
+import ast
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -35,3 +36,15 @@ def package_files(*packages: str) -> list[Path]:
     """The Python files of the packages named (all of ours by default)."""
     wanted = packages or PACKAGES
     return [path for path in python_files() if path.parts[0] in wanted]
+
+
+@cache
+def text_of(path: Path) -> str:
+    """What stands in a file; bytes that are no text are replaced."""
+    return (ROOT / path).read_text(errors="replace")
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """The file's syntax tree."""
+    return ast.parse(text_of(path))
