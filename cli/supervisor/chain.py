@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
+from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 from solders.keypair import Keypair
@@ -54,6 +55,8 @@ async def plan_chain(
     ports: ChosenPorts,
     path: Path,
     settings: Settings,
+    *,
+    name: str,
 ) -> Chain:
     """Decide what to start and where it will listen; makes missing key files."""
     if settings.program is None:
@@ -64,7 +67,7 @@ async def plan_chain(
     port = settings.embedded.rpc_port or await ports.take("localnet", settings.embedded.host)
     rpc, ws, role, fixed = _place(http, workspace, path, settings, port)
     return Chain(
-        name="cluster" if settings.chain.kind == "rpc" else "localnet",
+        name=name,
         rpc=rpc,
         ws=ws,
         program=settings.program,
@@ -82,7 +85,7 @@ def _place(
     if kind == "rpc":
         rpc = settings.chain.rpc_url
         assert rpc is not None
-        return rpc, settings.chain.ws_url or rpc.replace("http", "ws", 1), None, ()
+        return rpc, settings.chain.ws_url or _websocket_of(rpc), None, ()
     host = settings.embedded.host
     match kind:
         case "embedded":
@@ -108,6 +111,14 @@ def _place(
         for wanted in (port, port + 1)
     ]
     return rpc, f"ws://{host}:{port + 1}", role, tuple(fixed)
+
+
+def _websocket_of(rpc: str) -> str:
+    """Where a node's websocket usually is: the next port, or the same host where none is named."""
+    parts = urlsplit(rpc)
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    host = parts.netloc if parts.port is None else f"{parts.hostname}:{parts.port + 1}"
+    return urlunsplit((scheme, host, parts.path, parts.query, ""))
 
 
 def _test_validator(workspace: Workspace, settings: Settings, port: int) -> list[str]:

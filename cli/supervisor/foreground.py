@@ -45,6 +45,7 @@ def _configuration(workspace: Workspace, localnet: Path) -> Configuration:
         workspace=workspace,
         localnet_file=localnet,
         localnet=load_settings(localnet),
+        cluster=reader.text("POD_CLUSTER", "localnet"),
         listen=reader.address("POD_COORDINATOR_LISTEN", _COORDINATOR),
         database_url=reader.optional("DATABASE_URL"),
     )

@@ -39,6 +39,7 @@ class Configuration:
     workspace: Workspace
     localnet_file: Path
     localnet: Settings
+    cluster: str
     listen: Address
     database_url: str | None
 
@@ -102,7 +103,9 @@ class System:
     async def _plan(self, http: aiohttp.ClientSession) -> Plan:
         given, workspace = self._configuration, self._workspace
         ports = ChosenPorts(workspace.directory / "ports.json")
-        chain = await plan_chain(http, workspace, ports, given.localnet_file, given.localnet)
+        chain = await plan_chain(
+            http, workspace, ports, given.localnet_file, given.localnet, name=given.cluster
+        )
         await require_free(list(chain.fixed_ports))
         database = await plan_database(workspace, ports, given.database_url)
         services = await plan_services(http, workspace, ports, chain, database, given.listen)
