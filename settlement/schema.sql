@@ -778,7 +778,7 @@ begin
           end if;
           t_hash[t] := o_hash[i]; t_available[t] := v_left;
           t_refs := t_refs || o_ref[i];
-          t_reversible := array_remove(t_reversible, o_reverses[i]);
+          t_reversible := array_remove(t_reversible, o_reverses[i]) || o_id[i];
         end if;
       end if;
     end if;
