@@ -214,7 +214,11 @@ def test_an_event_without_its_blank_line_still_counts_at_the_end() -> None:
 
 
 def test_a_backend_that_does_not_stream_is_unfolded() -> None:
-    message = {"role": "assistant", "content": "Hi", "tool_calls": [{"id": "a", "function": {}}]}
+    message: dict[str, object] = {
+        "role": "assistant",
+        "content": "Hi",
+        "tool_calls": [{"id": "a", "function": {}}],
+    }
     whole = data(
         object="chat.completion",
         choices=[{"index": 0, "message": message, "finish_reason": "stop"}],

@@ -192,6 +192,12 @@ class World:
             )
         )
 
+    async def nothing_held(self) -> None:
+        """Wait until every hold has ended."""
+        async with asyncio.timeout(10):
+            while await self.held():  # noqa: ASYNC110 -- another process's database
+                await asyncio.sleep(0.02)
+
     async def rows(self) -> list[dict[str, Any]]:
         found = await self.pool.fetch("select * from coordinator.request order by request_id")
         return [dict(row) for row in found]
@@ -202,6 +208,24 @@ class World:
         """A request context: `async with world.chat(user, …) as response`."""
         url = f"{self.url}/proxy/{user.token}/v1/chat/completions"
         return self.http.post(url, json=body or ask(), headers=headers)
+
+    @asynccontextmanager
+    async def stream(
+        self, user: User, agent: "Agent", first: bytes, **more: object
+    ) -> AsyncGenerator[tuple[aiohttp.ClientResponse, dict[str, Any]]]:
+        """A streamed answer that has begun: the headers come with the first chunk."""
+        url = f"{self.url}/proxy/{user.token}/v1/chat/completions"
+        asking = asyncio.create_task(
+            self.http.post(url, json=ask(stream=True, **more)).__aenter__()
+        )
+        try:
+            job = await agent.job()
+            await agent.give(job, first)
+            response = await asking
+            yield response, job
+            response.close()
+        finally:
+            asking.cancel()
 
     @asynccontextmanager
     async def agent(
@@ -319,8 +343,10 @@ def b64(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
-def ask(text: str = "hello there", **more: object) -> dict[str, object]:
-    return {"model": "tiny-chat", "messages": [{"role": "user", "content": text}], **more}
+def ask(**more: object) -> dict[str, object]:
+    """A request of two tokens."""
+    messages = [{"role": "user", "content": "hello there"}]
+    return {"model": "tiny-chat", "messages": messages, **more}
 
 
 def event(**told: object) -> bytes:
