@@ -47,7 +47,7 @@ class FakeChain:
 
     deployment: Deployment
     payer: Pubkey
-    till_microusdc: int = 1_000_000_000
+    till_microusdc: int = 1_000_000_000_000
     height: int = 1_000
     base: int = 0
     used: set[int] = field(default_factory=set[int])
@@ -170,9 +170,10 @@ class FakeChain:
         self.height += 1
         moment = ChainMoment(slot=Slot(self.height), block_time=datetime(2026, 11, 20, tzinfo=UTC))
         if isinstance(done, Pay):
-            self._use(done.sequence)
+            self._must_be_free(done.sequence)
             self._must(done.destination in self.accounts_by_address, 6008)
             self._must(self.till_microusdc >= done.amount_microusdc, 6043)
+            self.used.add(done.sequence)
             self.till_microusdc -= done.amount_microusdc
             total = self.received.get(done.destination, 0) + done.amount_microusdc
             self.received[done.destination] = total
@@ -189,8 +190,9 @@ class FakeChain:
                 )
             )
         elif isinstance(done, FundBond):
-            self._use(done.sequence)
+            self._must_be_free(done.sequence)
             self._must(done.bond not in self.accounts_by_address, 6014)
+            self.used.add(done.sequence)
             self.till_microusdc -= self.bond_amount
             self.received[done.bond] = self.bond_amount
             self.put(done.bond, self.deployment.program_id, b"bond")
@@ -209,13 +211,13 @@ class FakeChain:
         else:
             assert isinstance(done, Skip), "only what the road sends"
             for sequence in done.sequences:
-                self._use(sequence)
+                self._must_be_free(sequence)
+            self.used.update(done.sequences)
             self.seen.append(NumbersSkipped(key=key, moment=moment, sequences=done.sequences))
 
-    def _use(self, sequence: int) -> None:
+    def _must_be_free(self, sequence: int) -> None:
         self._must(sequence not in self.paid, 6034)
         self._must(sequence not in self.used and sequence >= self.base, 6035)
-        self.used.add(sequence)
 
     def _must(self, holds: bool, error: int) -> None:
         if not holds:

@@ -173,7 +173,7 @@ class World:
         asked = WithdrawalRequest(
             provider_id=operator.provider_id,
             amount_microusdc=amount,
-            destination=destination or str(operator.wallet),
+            destination=str(operator.wallet) if destination is None else destination,
             idempotency_key=key,
         )
         return await withdrawals.submit(
