@@ -93,6 +93,8 @@ def test_skipped_numbers_may_be_in_a_later_mask() -> None:
 def test_an_empty_mask_is_no_instruction() -> None:
     case = skip_case(mask=0)
     assert case.refuse(case.instruction) == "InvalidInstruction"
+    unsigned = with_account(case.instruction, 0, is_signer=False)  # data is looked at first
+    assert case.refuse(unsigned) == "InvalidInstruction"
 
 
 def test_both_edges_of_the_window() -> None:
