@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import aiohttp
 import asyncpg
 import pytest
-from solders.instruction import Instruction
+from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.signature import Signature
@@ -106,6 +106,10 @@ class World:
         async with reading(self.pool) as conn:
             return dict(await frontier.read(conn, CLUSTER))
 
+    def ata(self, name: str) -> Pubkey:
+        """The token account of a wallet."""
+        return program.associated_token_address(self.wallet(name).pubkey(), self.deployment.mint)
+
     async def vault_amount(self, vault: Vault) -> int:
         """What a vault holds on chain, as processed."""
         address = self.deployment.till_vault if vault is Vault.TILL else self.deployment.bond_vault
@@ -143,9 +147,20 @@ class World:
             assert books == await self.vault_amount(vault), vault
 
     async def rows(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        """What the indexer wrote."""
-        async with reading(self.pool) as conn:
-            return await conn.fetch(query, *arguments)
+        """Any query, as the superuser."""
+        connection = await self.superuser()
+        try:
+            return await connection.fetch(query, *arguments)
+        finally:
+            await connection.close()
+
+    def another_status(self) -> Address:
+        """Where a second indexer answers."""
+        return Address(host="127.0.0.1", port=free_port())
+
+    async def superuser(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """A connection nothing but triggers and constraints stops."""
+        return await asyncpg.connect(self.database.dsn)
 
     async def health(self) -> tuple[int, str]:
         """Status and line of the indexer's `/health`."""
@@ -210,13 +225,28 @@ async def world(uninitialized: World) -> World:
     return uninitialized
 
 
-def token_transfer(source: Pubkey, destination: Pubkey, owner: Pubkey, amount: int) -> Instruction:
-    """A plain transfer, as old wallets write it."""
-    from solders.instruction import AccountMeta
-
-    accounts_ = [
+def plain_transfer(source: Pubkey, destination: Pubkey, owner: Pubkey, amount: int) -> Instruction:
+    """A transfer as old wallets write it, between token accounts."""
+    accounts_named = [
         AccountMeta(source, is_signer=False, is_writable=True),
         AccountMeta(destination, is_signer=False, is_writable=True),
         AccountMeta(owner, is_signer=True, is_writable=False),
     ]
-    return Instruction(program.TOKEN_PROGRAM, bytes([3]) + amount.to_bytes(8, "little"), accounts_)
+    data = bytes([3]) + amount.to_bytes(8, "little")
+    return Instruction(program.TOKEN_PROGRAM, data, accounts_named)
+
+
+def batch(*parts: Instruction) -> Instruction:
+    """Token instructions in one Batch."""
+    data = bytes([255])
+    named: list[AccountMeta] = []
+    for part in parts:
+        data += bytes([len(part.accounts), len(part.data)]) + bytes(part.data)
+        named += part.accounts
+    return Instruction(program.TOKEN_PROGRAM, data, named)
+
+
+def memo(text: str, signer: Pubkey) -> Instruction:
+    """A memo."""
+    account = AccountMeta(signer, is_signer=True, is_writable=False)
+    return Instruction(program.MEMO_PROGRAM, text.encode(), [account])
