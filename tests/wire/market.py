@@ -137,22 +137,25 @@ class Market:
 
     async def operator(self, *, bonded: bool = True) -> Operator:
         """Enroll an operator, and post the bond unless told not to."""
+        operator = await self._enroll()
+        if bonded:
+            await self.post_bond(operator)
+        return operator
+
+    async def _enroll(self) -> Operator:
         wallet = str(Keypair().pubkey())
         body = {"display_name": "an operator", "wallet": wallet}
         status, told = await self.call("POST", "/v1/host/enroll", body)
         assert status == 200, told
-        operator = Operator(
+        return Operator(
             provider_id=UUID(str(told["provider_id"])),
             host_token=str(told["host_token"]),
             code=str(told["enrollment_code"]).removeprefix("POD-ENROLL-"),
             wallet=wallet,
         )
-        if bonded:
-            await self.post_bond(operator)
-        return operator
 
     async def post_bond(self, operator: Operator) -> None:
-        """Book the operator's bond, beneficiary their wallet."""
+        """Book the operator's bond, beneficiary their wallet; the coordinator has seen it."""
         key, moment = self._movement()
         async with transaction(self.pool) as tx:
             fact = lifecycle.BondPosted(
@@ -166,6 +169,10 @@ class Market:
                 cooldown_seconds=90 * 86_400,
             )
             await self._apply(tx, await lifecycle.posted(tx, fact))
+        # The coordinator hears of it by itself, a moment later. An operator that leaves makes it
+        # look at all bonds before it answers: so we know that it has seen this one.
+        leaving = await self._enroll()
+        await self.call("POST", "/v1/host/retire", headers=leaving.authorization)
 
     async def provider(
         self,
@@ -203,6 +210,21 @@ class Market:
         provider = Provider(operator=owner, agent=agent, backend=backend, frames=frames, task=task)
         await self.until_serving(owner, list(models))
         return provider
+
+    async def again(self, provider: Provider) -> None:
+        """The provider's agent is killed and started again, same key, same file."""
+        provider.task.cancel()
+        await asyncio.gather(provider.task, return_exceptions=True)
+        self.start(provider.agent.run())
+        await self.until_serving(provider.operator, list(provider.backend.models))
+
+    async def until_settled(self, user: User) -> None:
+        """Wait until nothing is set aside for the user."""
+
+        async def settled() -> bool:
+            return await self.held(user) == 0
+
+        await eventually_true(settled)
 
     async def until_serving(self, operator: Operator, models: list[str]) -> None:
         """Wait until the coordinator knows this operator's agent with exactly these models."""

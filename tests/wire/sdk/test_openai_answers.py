@@ -229,9 +229,7 @@ async def test_a_provider_that_lies_about_its_tokens_earns_nothing_by_it(market:
     provider = await market.provider({"tiny-chat": Behaviour(claimed_output_tokens=1_000_000)})
     user = await market.user(funds_microusdc=FUNDS)
     books = Books(market=market, user=user, provider=provider, spendable=FUNDS)
-    chunks = await streamed(
-        await client_of(market, user), "6 words", stream_options={"include_usage": True}
-    )
+    chunks = await streamed(await client_of(market, user), "6 words", include_usage=True)
     check_usage(chunks[-1].usage, "6 words", text_of(chunks))
     books.charge(gross_of("6 words", text_of(chunks)))
     await books.check()

@@ -5,7 +5,7 @@ import asyncio
 from localnet.backend_answers import Behaviour
 from tests.wire.market import Market
 from tests.wire.sdk.bills import Books, client_of, gross_of
-from tests.wire.waiting import eventually, eventually_true
+from tests.wire.waiting import eventually
 
 FUNDS = 1_000_000
 PROMPT = "500 words"
@@ -29,11 +29,7 @@ async def test_leaving_in_mid_stream_pays_for_what_came(market: Market) -> None:
     assert await market.held(user) > 0
     await stream.close()
     await eventually(lambda: provider.backend.aborted == 1)
-
-    async def settled() -> bool:
-        return await market.held(user) == 0
-
-    await eventually_true(settled)
+    await market.until_settled(user)
     books.charge(gross_of(PROMPT, text))
     await books.check()
     cancels = [text for sender, text in provider.frames if sender == "server" and "cancel" in text]
@@ -62,11 +58,7 @@ async def test_leaving_before_anything_came_costs_nothing(market: Market) -> Non
         pending.cancel()
         await asyncio.gather(pending, return_exceptions=True)
         await eventually(lambda: provider.backend.running == 0)
-
-        async def settled() -> bool:
-            return await market.held(user) == 0
-
-        await eventually_true(settled)
+        await market.until_settled(user)
         await books.check()
 
 
@@ -85,9 +77,5 @@ async def test_leaving_an_unstreamed_answer_costs_nothing(market: Market) -> Non
     pending.cancel()
     await asyncio.gather(pending, return_exceptions=True)
     await eventually(lambda: provider.backend.aborted == 1)
-
-    async def settled() -> bool:
-        return await market.held(user) == 0
-
-    await eventually_true(settled)
+    await market.until_settled(user)
     await books.check()
