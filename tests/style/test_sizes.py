@@ -3,7 +3,6 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from tests.style.sources import python_files, rust_files, text_of, tracked, tree_of
 
