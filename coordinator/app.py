@@ -113,7 +113,7 @@ async def running(
     timer = clock or SystemClock()
     pool = await _pool(settings)
     try:
-        async with _the_only_one(pool), asyncio.TaskGroup() as tasks:
+        async with _the_only_one(pool), _tasks() as tasks:
             writer = await open_writer(pool, NAME)
             await _clear_up(pool, writer, timer)
             async with GroupCommit(pool, writer) as books:
@@ -204,12 +204,25 @@ async def _pool(settings: CoordinatorSettings) -> Pool:
 async def _the_only_one(pool: Pool) -> AsyncGenerator[None]:
     """Hold the deployment's lock, through lost connections. Raises `AlreadyRunning`."""
     first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    async with asyncio.TaskGroup() as tasks:
+    async with _tasks() as tasks:
         keeping = tasks.create_task(_keep_lock(pool, first))
         await asyncio.wait([first, keeping], return_when=asyncio.FIRST_COMPLETED)
         if first.done():
             yield
         keeping.cancel()
+
+
+@asynccontextmanager
+async def _tasks() -> AsyncGenerator[asyncio.TaskGroup]:
+    """A task group that lets a single error out as itself."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+    except BaseExceptionGroup as group:
+        first, *more = group.exceptions
+        if more:
+            raise
+        raise first from None
 
 
 async def _keep_lock(pool: Pool, first: "asyncio.Future[None]") -> None:

@@ -45,6 +45,10 @@ UNSETTLED = {
 }
 
 
+class Overrun(Unavailable):
+    """The answer came faster than it could be passed on."""
+
+
 class AnswerUnsettled(Unavailable):
     """The answer could not be settled."""
 
@@ -63,7 +67,7 @@ class Conclude:
         attempted = tried.attempted
         left = attempted.ending is Ending.LEFT
         if left and not (tried.outlet.begun and attempted.output_tokens):
-            return await self.void(served, Outcome.ABANDONED, "the user left")
+            return await self._abandon(served, reply)
         reading = Reading(input_tokens=served.input_tokens, output_tokens=attempted.output_tokens)
         gross = meter.bill(tried.offer.price, reading, held_microusdc=served.held_microusdc)
         settled = await self._settle(served, tried, gross)
@@ -83,6 +87,11 @@ class Conclude:
         headers = headers_for(served, tried.offer, settled.available_microusdc)
         body = tried.fold.body(reading, gross_microusdc=gross)
         return await reply.whole(headers, body)
+
+    async def _abandon(self, served: Served, reply: Reply) -> None:
+        await self.void(served, Outcome.ABANDONED, "nothing was delivered")
+        if not reply.left:
+            raise Overrun
 
     async def _settle(self, served: Served, tried: Tried, gross: MicroUsdc) -> Settled | None:
         claim = tried.attempted.claim

@@ -7,6 +7,7 @@ agent its connection (wire.md §2.12). A job ends exactly once; the first reason
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -49,6 +50,7 @@ class Job:
         self.heard_at = now
         self.end: End | None = None
         self.agent_is_done = False  # a terminal frame came: never cancel after it
+        self.on_left: Callable[[], None] | None = None  # a write to the user may be stuck
         self._pieces: deque[bytes] = deque()
         self._buffered_bytes = 0
         self._buffer_bytes = buffer_bytes
@@ -72,6 +74,8 @@ class Job:
         if self.end is None:
             self.end = end
             self.wake()
+            if isinstance(end, Left) and self.on_left is not None:
+                self.on_left()
 
     def wake(self) -> None:
         """Let the reader look again."""

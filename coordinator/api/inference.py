@@ -42,10 +42,13 @@ class AsgiReply:
         self._send = send
         self._write_seconds = write_seconds
         self._job: Job | None = None
+        self._writing: asyncio.Timeout | None = None
 
     def watch(self, job: Job | None) -> None:
         """End this job when the user leaves."""
         self._job = job
+        if job is not None:
+            job.on_left = self._interrupt
         if self.left:
             self._lose("client_left")
 
@@ -59,6 +62,11 @@ class AsgiReply:
         self.left = True
         if self._job is not None:
             self._job.finish(Left(reason=reason))
+
+    def _interrupt(self) -> None:
+        """Do not wait any longer for a user who does not read."""
+        if self._writing is not None and not self._writing.expired():
+            self._writing.reschedule(monotonic())
 
     async def begin(self, headers: Headers) -> None:
         """Commit to a streamed answer."""
@@ -86,12 +94,14 @@ class AsgiReply:
         if self.left:
             return
         try:
-            async with asyncio.timeout(self._write_seconds):
+            async with asyncio.timeout(self._write_seconds) as self._writing:
                 await self._send(message)
         except TimeoutError:
             self._lose("slow_reader")
         except OSError:
             self._lose("client_left")
+        finally:
+            self._writing = None
 
 
 class Inference:

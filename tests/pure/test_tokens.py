@@ -28,6 +28,21 @@ def test_any_text_can_be_counted(text: str) -> None:
     assert 0 <= count(text) <= len(text.encode("utf-8", "surrogatepass"))
 
 
+def test_long_texts_are_cut_without_changing_their_count() -> None:
+    text = "The quick brown fox, aged 7, jumps.\n" * 40_000
+    assert len(text) > 1_000_000
+    parts = list(o200k.pieces(text))
+    assert "".join(parts) == text
+    assert len(parts) > 2
+    assert count(text) == 40_000 * count("The quick brown fox, aged 7, jumps.\n")
+
+
+def test_a_text_without_any_space_is_counted_all_the_same() -> None:
+    assert count("a" * 1_200_000) == pytest.approx(1_200_000 / 8, abs=24)
+    rare = count("\U00013000" * 100)
+    assert count("\U00013000" * 200_000) == 2_000 * rare
+
+
 def piece(text: str, channel: str = "content") -> list[tuple[tuple[int, str], str]]:
     return [((0, channel), text)]
 

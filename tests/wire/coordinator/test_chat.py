@@ -429,17 +429,18 @@ async def test_several_choices_share_the_bound(database: Database) -> None:
 async def test_a_reader_who_is_too_slow_loses_the_stream_not_the_agent(
     database: Database,
 ) -> None:
-    async with world(database.dsn, limits=Limits(buffer_bytes=64 * 1024)) as w:
+    async with world(database.dsn, limits=Limits(buffer_bytes=512 * 1024)) as w:
         user, operator = await w.user(), await w.operator()
         async with w.agent(operator) as agent:
-            reader, writer = await asyncio.open_connection(*address(w))
+            _, writer = await asyncio.open_connection(*address(w), limit=1024)
             raw = json.dumps(ask(stream=True, max_tokens=1_000_000)).encode()
             head = f"POST /proxy/{user.token}/v1/chat/completions HTTP/1.1\r\nhost: x\r\n"
             writer.write(head.encode() + f"content-length: {len(raw)}\r\n\r\n".encode() + raw)
             job = await agent.job()
+            await agent.say(job, "hello")
             cancelled = asyncio.create_task(agent.cancelled(job))
             while not cancelled.done():
-                await agent.say(job, "x" * 20_000)
+                await agent.say(job, " word" * 4_000)
             await cancelled
             # While one user slept the agent's socket was read all along: the next one is served.
             serving = asyncio.create_task(answered(agent))
@@ -447,9 +448,10 @@ async def test_a_reader_who_is_too_slow_loses_the_stream_not_the_agent(
                 assert response.status == 200
             await serving
             writer.transport.abort()
-            del reader
-        outcomes = {row["outcome"] for row in await w.rows()}
-        assert outcomes == {"left", "settled"}
+            await w.nothing_held()
+        rows = await w.rows()
+        assert {row["outcome"] for row in rows} == {"left", "settled"}
+        assert all(row["gross_microusdc"] > 0 for row in rows)
 
 
 def address(w: World) -> tuple[str, int]:

@@ -21,6 +21,7 @@ from coordinator.agent import Timing
 from coordinator.api.desk import Shop
 from coordinator.config import CoordinatorSettings
 from coordinator.limits import HttpLimits
+from coordinator.offers import model_key
 from coordinator.order import Limits
 from settlement import deposits
 from settlement.bonds import lifecycle
@@ -199,6 +200,12 @@ class World:
                 await asyncio.sleep(0.02)
 
     async def rows(self) -> list[dict[str, Any]]:
+        """The request log, once every request in it has ended."""
+        await self.nothing_held()
+        unfinished = "select count(*) from coordinator.request where outcome = 'open'"
+        async with asyncio.timeout(10):
+            while await self.pool.fetchval(unfinished):  # noqa: ASYNC110 -- written by a task
+                await asyncio.sleep(0.02)
         found = await self.pool.fetch("select * from coordinator.request order by request_id")
         return [dict(row) for row in found]
 
@@ -246,7 +253,9 @@ class World:
         async with asyncio.timeout(10):
             while True:
                 told = await (await self.get(f"/proxy/{token}/v1/models")).json()
-                if set(models) <= {each["id"] for each in told["data"]}:
+                if {model_key(each) for each in models} <= {
+                    model_key(each["id"]) for each in told["data"]
+                }:
                     return
                 await asyncio.sleep(0.02)
 
