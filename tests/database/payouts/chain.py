@@ -132,9 +132,14 @@ class FakeChain:
         d = self.deployment
         raw = account_discriminator("Config") + bytes(d.till_authority) + bytes([1] + [0] * 7)
         raw += bytes(d.mint) + bytes(d.till_vault) + bytes(d.bond_vault)
+        raw += bytes(d.escrow) + bytes(d.payouts)
         raw += bytes(32) * 2 + bytes(16) + bytes(32) * 3 + bytes(self.payer) + bytes(32) + bytes(8)
         raw += self.bond_amount.to_bytes(8, "little")
-        return raw.ljust(CONFIG_SIZE, b"\0")
+        raw = raw.ljust(CONFIG_SIZE, b"\0")
+        read = program.decode_account(raw)
+        assert isinstance(read, program.Config), "the layout has changed"
+        assert read.parameters.bond_amount_microusdc == self.bond_amount, "the layout has changed"
+        return raw
 
     def _payouts(self) -> bytes:
         raw = account_discriminator("Payouts") + bytes([1] + [0] * 7)
