@@ -74,7 +74,9 @@ _CHEAP = (
 )
 
 
-def make_system(directory: Path, *, cheap_tokens: bool = False) -> TestSystem:
+def make_system(
+    directory: Path, *, cheap_tokens: bool = False, slot_time_ms: int = 80
+) -> TestSystem:
     """Write the settings of a system with ports of its own; nothing is started.
 
     With `cheap_tokens` a deposit lasts for millions, and the provider takes many requests.
@@ -82,6 +84,7 @@ def make_system(directory: Path, *, cheap_tokens: bool = False) -> TestSystem:
     text = (ROOT / "localnet.toml").read_text()
     for old, new in (
         ("rpc_port = 8899", f"rpc_port = {free_port()}"),
+        ("slot_time_ms = 200", f"slot_time_ms = {slot_time_ms}"),
         ('path = "programs', f'path = "{ROOT}/programs'),
         *(_CHEAP if cheap_tokens else ()),
     ):
@@ -106,9 +109,11 @@ def make_system(directory: Path, *, cheap_tokens: bool = False) -> TestSystem:
 
 
 @contextmanager
-def running_system(directory: Path, *, cheap_tokens: bool = False) -> Generator[TestSystem]:
+def running_system(
+    directory: Path, *, cheap_tokens: bool = False, slot_time_ms: int = 80
+) -> Generator[TestSystem]:
     """A system that is down when we leave, whatever happened."""
-    system = make_system(directory, cheap_tokens=cheap_tokens)
+    system = make_system(directory, cheap_tokens=cheap_tokens, slot_time_ms=slot_time_ms)
     try:
         yield system
     finally:

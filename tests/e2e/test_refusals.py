@@ -45,7 +45,7 @@ def test_a_chain_that_is_not_installed_is_named(tmp_path: Path) -> None:
 
 def test_a_wrong_key_in_the_settings_is_named(tmp_path: Path) -> None:
     with running_system(tmp_path) as system:
-        _edit(system, "slot_time_ms = 200", 'slot_time_ms = "fast"')
+        _edit(system, "slot_time_ms = 80", 'slot_time_ms = "fast"')
         assert "embedded.slot_time_ms" in _refused(system, "up")
 
 
