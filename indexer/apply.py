@@ -12,7 +12,7 @@ the chain can do holds the frontier up.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final, assert_never
 
@@ -21,7 +21,7 @@ import asyncpg
 from indexer import store
 from indexer.doors import Booking, changes_of, operations_of, residue_of
 from indexer.events import Deposit, Event, Outflow, Quarantined, Unrecognized
-from indexer.store import BookedAs, IncidentKind, SignatureState
+from indexer.store import BookedAs, IncidentKind
 from settlement.chain.movement import MovementKey
 from settlement.db.pool import Pool, Tx, retried, transaction
 from settlement.errors import Conflict, NotFound, Refused
@@ -99,25 +99,39 @@ async def _tried(pool: Pool, writer: Writer, booking: Booking, plan: _Plan) -> t
 
 
 async def _attempt(pool: Pool, writer: Writer, booking: Booking, plan: _Plan) -> tuple[Booked, ...]:
-    signature, cluster = booking.transaction.signature, booking.cluster
+    read, cluster = booking.transaction, booking.cluster
+    booked = tuple(Booked(event=event, booked_as=plan.booked_as(event)) for event in booking.events)
     async with transaction(pool) as tx:
-        if not await store.lock_open(tx, cluster, signature):
+        if not await store.lock_open(tx, cluster, read.signature):
             return ()
-        await store.store_raw(tx, cluster, signature, booking.answer)
-        for move in booking.transaction.movements:
-            await store.store_movement(tx, booking.moment.slot, move)
         operations: list[tuple[MovementKey, Operation]] = []
-        booked: list[Booked] = []
-        for event in booking.events:
-            one = Booked(event=event, booked_as=plan.booked_as(event))
-            operations += [(event.key, found) for found in await _operations(tx, booking, one)]
-            await store.store_event(tx, event.key, kind_of(event), one.booked_as, _facts(event))
-            await _tell(tx, cluster, one, plan.why.get(event.key))
-            booked.append(one)
+        for one in booked:
+            key = one.event.key
+            operations += [(key, found) for found in await _operations(tx, booking, one)]
+            await _tell(tx, cluster, one, plan.why.get(key))
         await _apply(tx, writer, operations)
-        state = SignatureState.FAILED if booking.transaction.failed else SignatureState.BOOKED
-        await store.finish(tx, cluster, signature, state)
-    return tuple(booked)
+        await store.record(tx, cluster, _record(booking, booked))
+    return booked
+
+
+def _record(booking: Booking, booked: Sequence[Booked]) -> store.Record:
+    read = booking.transaction
+    return store.Record(
+        signature=read.signature,
+        slot=booking.moment.slot,
+        failed=read.failed,
+        answer=booking.answer,
+        movements=read.movements,
+        events=[
+            store.EventRow(
+                key=one.event.key,
+                kind=kind_of(one.event),
+                booked_as=one.booked_as,
+                facts=_facts(one.event),
+            )
+            for one in booked
+        ],
+    )
 
 
 async def _operations(tx: Tx, booking: Booking, one: Booked) -> list[Operation]:

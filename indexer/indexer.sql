@@ -50,8 +50,29 @@ select s.signature, s.slot, s.place, s.state,
 select 1 from indexer.signature
  where cluster = $1 and signature = $2 and state in ('wanted', 'unreadable') for update;
 
--- name: finish
--- The signature is final for us: booked, or failed on chain.
+-- name: record
+-- What a transaction was, all at once: the answer, its movements, its events, and that it is final.
+with raw as (
+  insert into indexer.raw_transaction (cluster, signature, decoder_version, answer)
+  values ($1, $2, $4, $5) on conflict do nothing
+), moved as (
+  insert into indexer.movement (cluster, signature, outer_index, inner_index, sub_index, slot,
+                                kind, from_vault, to_vault, source, destination, amount)
+  select $1, $2, m.outer_index, m.inner_index, m.sub_index, m.slot, m.kind, m.from_vault,
+         m.to_vault, m.source, m.destination, m.amount
+    from jsonb_to_recordset($6::text::jsonb)
+         as m (outer_index integer, inner_index integer, sub_index integer, slot bigint, kind text,
+               from_vault text, to_vault text, source text, destination text, amount numeric)
+  on conflict do nothing
+), meant as (
+  insert into indexer.event (cluster, signature, outer_index, inner_index, sub_index, kind,
+                             booked_as, facts)
+  select $1, $2, e.outer_index, e.inner_index, e.sub_index, e.kind, e.booked_as, e.facts
+    from jsonb_to_recordset($7::text::jsonb)
+         as e (outer_index integer, inner_index integer, sub_index integer, kind text,
+               booked_as text, facts jsonb)
+  on conflict do nothing
+)
 update indexer.signature set state = $3, problem = null, finished_at = clock_timestamp()
  where cluster = $1 and signature = $2;
 
@@ -59,23 +80,6 @@ update indexer.signature set state = $3, problem = null, finished_at = clock_tim
 -- The signature cannot be read; its addresses stand still.
 update indexer.signature set state = 'unreadable', problem = $3
  where cluster = $1 and signature = $2 and state in ('wanted', 'unreadable');
-
--- name: store_raw
--- What the node answered.
-insert into indexer.raw_transaction (cluster, signature, decoder_version, answer)
-values ($1, $2, $3, $4) on conflict do nothing;
-
--- name: store_movement
--- One movement of a vault; nothing when it is there already.
-insert into indexer.movement (cluster, signature, outer_index, inner_index, sub_index, slot, kind,
-                              from_vault, to_vault, source, destination, amount)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict do nothing;
-
--- name: store_event
--- What something meant, and what the books took it as.
-insert into indexer.event (cluster, signature, outer_index, inner_index, sub_index, kind,
-                           booked_as, facts)
-values ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb) on conflict do nothing;
 
 -- name: open_incident
 -- Something for a person to look at, told once.

@@ -86,6 +86,28 @@ class Listed:
     place: int | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class EventRow:
+    """What something meant, and what the books took it as."""
+
+    key: MovementKey
+    kind: str
+    booked_as: BookedAs
+    facts: Mapping[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """Everything that is kept of a booked transaction."""
+
+    signature: str
+    slot: Slot
+    failed: bool
+    answer: Mapping[str, object]
+    movements: Sequence[Movement]
+    events: Sequence[EventRow]
+
+
 async def claim_cluster(
     tx: Tx, cluster: str, *, genesis_hash: str, program_id: Pubkey, mint: Pubkey
 ) -> None:
@@ -154,43 +176,40 @@ async def lock_open(tx: Tx, cluster: str, signature: str) -> bool:
     return await tx.fetchval(_SQL["lock_open"], cluster, _raw(signature)) is not None
 
 
-async def finish(tx: Tx, cluster: str, signature: str, state: SignatureState) -> None:
-    """The signature is final."""
-    await tx.execute(_SQL["finish"], cluster, _raw(signature), state)
-
-
 async def set_unreadable(tx: Tx, cluster: str, signature: str, problem: str) -> None:
     """The signature cannot be read for now."""
     await tx.execute(_SQL["set_unreadable"], cluster, _raw(signature), problem)
 
 
-async def store_raw(tx: Tx, cluster: str, signature: str, answer: Mapping[str, object]) -> None:
-    """Keep what the node answered, compressed."""
-    packed = zlib.compress(json.dumps(answer, separators=(",", ":")).encode())
-    await tx.execute(_SQL["store_raw"], cluster, _raw(signature), DECODER_VERSION, packed)
-
-
-async def store_movement(tx: Tx, slot: Slot, move: Movement) -> None:
-    """Keep one movement."""
+async def record(tx: Tx, cluster: str, found: Record) -> None:
+    """Keep what a transaction was; it is final then."""
+    packed = zlib.compress(_json(found.answer).encode())
+    movements = [
+        {
+            **_place(move.key),
+            "slot": found.slot,
+            "kind": move.kind,
+            "from_vault": move.from_vault,
+            "to_vault": move.to_vault,
+            "source": None if move.source is None else str(move.source),
+            "destination": None if move.destination is None else str(move.destination),
+            "amount": move.amount_microusdc,
+        }
+        for move in found.movements
+    ]
+    events = [
+        {**_place(one.key), "kind": one.kind, "booked_as": one.booked_as, "facts": one.facts}
+        for one in found.events
+    ]
     await tx.execute(
-        _SQL["store_movement"],
-        *_place(move.key),
-        slot,
-        move.kind,
-        move.from_vault,
-        move.to_vault,
-        None if move.source is None else str(move.source),
-        None if move.destination is None else str(move.destination),
-        move.amount_microusdc,
-    )
-
-
-async def store_event(
-    tx: Tx, key: MovementKey, kind: str, booked_as: BookedAs, facts: Mapping[str, object]
-) -> None:
-    """Keep what something meant."""
-    await tx.execute(
-        _SQL["store_event"], *_place(key), kind, booked_as, json.dumps(facts, sort_keys=True)
+        _SQL["record"],
+        cluster,
+        _raw(found.signature),
+        SignatureState.FAILED if found.failed else SignatureState.BOOKED,
+        DECODER_VERSION,
+        packed,
+        _json(movements),
+        _json(events),
     )
 
 
@@ -214,8 +233,12 @@ async def standing(conn: ReadConn, cluster: str) -> Standing:
     return Standing(wanted=row["wanted"], unreadable=row["unreadable"], incidents=row["incidents"])
 
 
-def _place(key: MovementKey) -> tuple[str, bytes, int, int, int]:
-    return key.cluster, _raw(key.signature), key.outer, key.inner, key.sub
+def _place(key: MovementKey) -> dict[str, object]:
+    return {"outer_index": key.outer, "inner_index": key.inner, "sub_index": key.sub}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _raw(signature: str) -> bytes:
