@@ -188,9 +188,6 @@ class Cluster:
         changed = {
             key: now for key, then, now in zip(keys, before, after, strict=True) if then != now
         }
-        _log.debug(
-            "landed", signature=str(transaction.signatures[0]), slot=self.slot, err=outcome.err
-        )
         self.counters.landed += 1
         self.counters.failed += int(outcome.err is not None)
         return self._record(transaction, wire, keys, meta, outcome.err, changed)
