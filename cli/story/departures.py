@@ -6,6 +6,7 @@ from cli.reconcile import reconcile_now
 from cli.story.report import (
     PaidWithdrawal,
     Reconciled,
+    Report,
     ReturnedBond,
     StoryFailed,
     VaultLine,
@@ -14,7 +15,7 @@ from cli.story.stage import Operator, Stage, until
 from cli.wallet import carry_out, token_units
 from settlement.chain import program
 from settlement.chain.layouts import BOND_AMOUNT
-from settlement.chain.rpc import RpcRefused
+from settlement.chain.rpc import RpcClient, RpcRefused
 from settlement.money import format_usdc
 
 _COOLDOWN_SECONDS = 90 * 86_400
@@ -64,7 +65,7 @@ async def bring_the_bond_back(stage: Stage, operator: Operator, posted: str) -> 
     await _until_host_is(operator, "cooldown")
     stage.report.step("retire", id=retired.signature, note=f"bond {address}")
     released = None
-    if await _ninety_days_later(stage):
+    if await pass_ninety_days(stage.rpc, stage.report):
         released = await _release(stage, operator)
     stage.report.bond = ReturnedBond(
         address=str(address),
@@ -75,18 +76,19 @@ async def bring_the_bond_back(stage: Stage, operator: Operator, posted: str) -> 
     )
 
 
-async def _ninety_days_later(stage: Stage) -> bool:
+async def pass_ninety_days(rpc: RpcClient, report: Report) -> bool:
+    """Move the chain's clock; False, and said so, on a chain that cannot."""
     try:
-        await stage.rpc.call("localnet_advanceClock", [_COOLDOWN_SECONDS])
+        await rpc.call("localnet_advanceClock", [_COOLDOWN_SECONDS])
     except RpcRefused as refusal:
         if refusal.error_code != _METHOD_NOT_FOUND:
             raise StoryFailed(str(refusal)) from refusal
-        stage.report.stopped_because = (
+        report.stopped_because = (
             "this chain's clock cannot be moved: the bond comes back after 90 days, by `release`"
         )
-        stage.report.step("90 days pass", note="not on this chain")
+        report.step("90 days pass", note="not on this chain")
         return False
-    stage.report.step("90 days pass", note="on the chain's clock")
+    report.step("90 days pass", note="on the chain's clock")
     return True
 
 

@@ -39,7 +39,7 @@ async def _ask_once(stage: Stage, chat: Chat, number: int, words: int) -> None:
         operator=charge.operator,
         treasury=charge.treasury,
     )
-    _check_split(request)
+    check_split(request)
     stage.report.requests.append(request)
     stage.report.step(
         f"request {number}, {'streamed' if request.streamed else 'whole'}",
@@ -49,7 +49,8 @@ async def _ask_once(stage: Stage, chat: Chat, number: int, words: int) -> None:
     )
 
 
-def _check_split(request: PaidRequest) -> None:
+def check_split(request: PaidRequest) -> None:
+    """20 % rounded down to the treasury, the rest to the operator. Raises `StoryFailed`."""
     if request.operator + request.treasury != request.gross:
         raise StoryFailed(f"the shares are not the gross: {request}")
     if request.treasury != request.gross * TREASURY_SPLIT_BPS // _BASIS_POINTS:
