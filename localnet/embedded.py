@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 from solders.keypair import Keypair
@@ -27,9 +28,10 @@ from localnet.pubsub import PubSub
 from localnet.recovery import Directory, recover
 from localnet.rpc import Dispatcher, methods_with
 from localnet.rpc_send import Faucet
-from localnet.seed import genesis, load_or_create_keys
+from localnet.seed import differences, genesis, load_or_create_keys
 from localnet.settings import EmbeddedSettings, Settings, load_settings
 
+_log = structlog.get_logger()
 _MAX_BODY_BYTES: Final = 50 * 1024  # what a node takes
 _PORT_TRIES: Final = 100
 _CATCH_UP_SLOTS: Final = 5  # more at once would only use up blockhashes
@@ -128,6 +130,8 @@ async def cluster_server(
             embedded.finalized_lag_slots + 1,
         )
         server = _Server(Cluster(state, directory, embedded), Faucet(keyring.faucet))
+        for difference in differences(settings, state.engine.account):
+            _log.warning("older chain", difference=difference, remedy="start in an empty directory")
         state.journal.sync_observed = server.metrics.synced
         await state.journal.sync()
         undo.pop_all()

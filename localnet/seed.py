@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from solders.account import Account
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from localnet.engine import Engine
+from localnet.engine import LOADER, Engine
 from localnet.records import Genesis, store
 from localnet.settings import FAUCET, Settings, SettingsError
 from localnet.tokens import (
@@ -26,6 +27,7 @@ from localnet.tokens import (
 SYSTEM_PROGRAM: Final = Pubkey.default()
 FAUCET_LAMPORTS: Final = 5_000_000 * 10**9  # JavaScript reads no more than 2^53 exactly
 _KEY_BYTES: Final = 64
+_CODE_OFFSET: Final = 45  # where the code begins in a program data account
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,23 @@ def genesis(settings: Settings, keys: Keys) -> Genesis:
         skipped_slot_every=settings.embedded.skipped_slot_every,
         accounts=[(bytes(address), store(account)) for address, account in accounts.items()],
     )
+
+
+def differences(settings: Settings, account_of: Callable[[Pubkey], Account | None]) -> list[str]:
+    """What the settings say about the start that this chain, started earlier, does not have."""
+    found: list[str] = []
+    if account_of(settings.mint.address) is None:
+        found.append(f"mint.address: {settings.mint.address} is not on this chain")
+    program = settings.program
+    if program is None or not program.path.exists():
+        return found
+    data_address = Pubkey.find_program_address([bytes(program.id)], LOADER)[0]
+    deployed = account_of(data_address)
+    if deployed is None:
+        found.append(f"program.id: {program.id} is not on this chain")
+    elif bytes(deployed.data)[_CODE_OFFSET:] != program.path.read_bytes():
+        found.append(f"program.path: {program.path} is not the code on this chain")
+    return found
 
 
 def _add_program(

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from solders.account import Account
+from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from localnet.accounts import AccountVersions
 from localnet.encode import zstd_stored
+from localnet.engine import Engine, load_all
 from localnet.journal import PREFIX_BYTES, Journal, JournalDamaged
 from localnet.records import Anchor
-from localnet.seed import load_or_create_keys
+from localnet.seed import differences, genesis, load_or_create_keys
 from localnet.settings import Settings, SettingsError, load_settings, parse_settings
 from localnet.timeline import Blockhashes, Timeline
 from localnet.tokens import ui_amount
@@ -318,3 +320,24 @@ def test_keys_are_private_and_kept(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(SettingsError, match="not a Solana key file"):
             load_or_create_keys(tmp_path / "keys", settings)
+
+
+def test_a_chain_started_with_other_settings_is_noticed(tmp_path: Path) -> None:
+    """The program file was built anew, say, and the chain still runs the old code."""
+    code = Engine().account(Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"))
+    assert code is not None
+    path = tmp_path / "program.so"
+    path.write_bytes(bytes(code.data))
+    text = NAMED + '[[wallets]]\nname = "upgrade-authority"\n'
+    text += f'[program]\nid = "{Keypair().pubkey()}"\npath = "{path}"\n'
+    settings = parse(text)
+    keys = load_or_create_keys(tmp_path / "keys", settings)
+    started = load_all(genesis(settings, keys).accounts)
+    assert differences(settings, started.get) == []
+    path.write_bytes(b"another")
+    assert "program.path" in differences(settings, started.get)[0]
+    told = differences(settings, lambda _address: None)
+    assert [one.split(":")[0] for one in told] == ["mint.address", "program.id"]
+    path.unlink()
+    with pytest.raises(SettingsError, match=r"program\.path"):
+        genesis(settings, keys)
