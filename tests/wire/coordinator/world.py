@@ -177,6 +177,10 @@ class World:
         told = await (await self.get(f"/proxy/{user.token}/balance")).json()
         return int(told["usdc_balance"])
 
+    async def models(self, user: User) -> list[str]:
+        told = await (await self.get(f"/proxy/{user.token}/v1/models")).json()
+        return [each["id"] for each in told["data"]]
+
     async def earned(self, operator: Operator) -> Balance:
         async with reading(self.pool) as conn:
             return await store.balance(conn, accounts.host(operator.provider_id))
