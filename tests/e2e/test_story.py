@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.workspace import Running
 from tests.e2e.system import TestSystem, check_story, demo_report, running_system
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -71,3 +72,18 @@ def test_no_secret_is_in_a_log_or_on_a_command_line(system: TestSystem) -> None:
         assert not any(secret.encode() in told for secret in secrets), role
     for path in keys.glob("*.json"):
         assert path.stat().st_mode & 0o077 == 0, path.name
+
+
+def test_ctrl_c_in_the_foreground_stops_everything(system: TestSystem) -> None:
+    system.down()
+    with system.start("up", "--json") as foreground:
+        assert foreground.stdout is not None
+        printed = ""
+        while not printed.endswith("\n}\n"):
+            printed += foreground.stdout.readline()
+        running = Running.from_json(printed)
+        assert running == system.up()
+        foreground.send_signal(signal.SIGINT)
+        assert foreground.wait(60) == 0
+    assert system.workspace.owner() is None
+    assert not any(Path(f"/proc/{role.pid}").exists() for role in running.roles.values())
