@@ -1,0 +1,92 @@
+"""`python -m settlement`: what it takes, and what it says about a wrong setting."""
+
+import json
+from pathlib import Path
+
+import pytest
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from settlement import __main__ as command
+from settlement import app, config
+from settlement.chain.signer import KeyFileRefused
+from settlement.settings import SettingsReader
+
+
+def settings(path: Path, **changed: str) -> dict[str, str]:
+    """Settings with nothing wrong in them but what is changed."""
+    pair = Keypair()
+    file = path / "payer.json"
+    file.write_text(json.dumps(list(bytes(pair))))
+    file.chmod(0o600)
+    right = {
+        "DATABASE_URL": "postgresql://x@127.0.0.1:1/x",
+        "POD_RPC_URLS": "http://127.0.0.1:9",
+        "POD_PROGRAM_ID": str(Keypair().pubkey()),
+        "POD_USDC_MINT": str(Keypair().pubkey()),
+        "POD_PAYER_ADDRESS": str(pair.pubkey()),
+        "POD_PAYER_KEYFILE": str(file),
+    }
+    return right | changed
+
+
+@pytest.mark.parametrize("arguments", [[], ["dance"], ["--help"], ["resume"]])
+def test_what_it_can_do(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code = command.main(arguments)
+    said = capsys.readouterr()
+    assert code == (0 if arguments == ["--help"] else 2)
+    assert "work" in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("role", "setting", "value"),
+    [
+        ("work", "POD_PROGRAM_ID", "x"),
+        ("work", "POD_PAYER_ADDRESS", ""),
+        ("work", "POD_RPC_URLS", ","),
+        ("work", "POD_LOG_LEVEL", "LOUD"),
+        ("work", "POD_METRICS_LISTEN", "nowhere"),
+        ("work", "POD_RECONCILE_EVERY_SECONDS", "0"),
+        ("work", "POD_SETTLEMENT_ROUND_MILLISECONDS", "1.5"),
+        ("sign", "POD_PAYER_KEYFILE", "/nowhere"),
+        ("sign", "POD_PAYER_ADDRESS", "x"),
+        ("sign", "POD_USDC_MINT", ""),
+        ("sign", "POD_SIGNER_LARGEST_PAYMENT_MICROUSDC", "0"),
+        ("reconcile", "DATABASE_URL", ""),
+    ],
+)
+def test_a_wrong_setting_ends_with_one_line_that_names_it(
+    role: str,
+    setting: str,
+    value: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, right in settings(tmp_path, **{setting: value}).items():
+        monkeypatch.setenv(name, right)
+    assert command.main([role]) == 1
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert setting in said
+
+
+def test_the_largest_payment_is_what_the_setting_says(tmp_path: Path) -> None:
+    reader = SettingsReader(settings(tmp_path, POD_SIGNER_LARGEST_PAYMENT_MICROUSDC="7000000"), {})
+    assert config.signer_settings(reader).policy.largest_payment_microusdc == 7_000_000
+    worker = config.worker_settings(reader)
+    assert worker.reconcile.cluster == "localnet"
+    assert isinstance(worker.payer, Pubkey)
+
+
+async def test_the_signer_refuses_another_key_than_it_was_told(tmp_path: Path) -> None:
+    reader = SettingsReader(settings(tmp_path, POD_PAYER_ADDRESS=str(Keypair().pubkey())), {})
+    with pytest.raises(KeyFileRefused, match="another key"):
+        await app.sign(config.signer_settings(reader))
+
+
+async def test_the_signer_refuses_a_key_file_that_others_can_read(tmp_path: Path) -> None:
+    reader = SettingsReader(settings(tmp_path), {})
+    (tmp_path / "payer.json").chmod(0o644)
+    with pytest.raises(KeyFileRefused, match="chmod 600"):
+        await app.sign(config.signer_settings(reader))
