@@ -8,9 +8,10 @@ import aiohttp
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
-from solders.message import Message, MessageV0, MessageV1
+from solders.message import Message, MessageV0, MessageV1, to_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.signature import Signature
+from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
 from localnet.tokens import ATA_PROGRAM, TOKEN_PROGRAM, associated_address
@@ -123,6 +124,15 @@ def signed(
     else:
         message = Message.new_with_blockhash(list(instructions), payer, blockhash)
     return VersionedTransaction(message, list(signers))
+
+
+def send_sol(source: Keypair, to: Pubkey, lamports: int = 1_000_000_000) -> Instruction:
+    return transfer(TransferParams(from_pubkey=source.pubkey(), to_pubkey=to, lamports=lamports))
+
+
+def message_of(transaction: VersionedTransaction) -> str:
+    """The message alone, as getFeeForMessage takes it."""
+    return base64.b64encode(to_bytes_versioned(transaction.message)).decode()
 
 
 def token_transfer(
