@@ -111,7 +111,7 @@ class Transaction:
         """The direct children of the instruction at `position`, found by stack height."""
         parent = self.instructions[position]
         for child in self.instructions[position + 1 :]:
-            if child.outer != parent.outer or child.height <= parent.height:
+            if child.height <= parent.height:  # its next sibling, or the next top-level one
                 return
             if child.height == parent.height + 1:
                 yield child

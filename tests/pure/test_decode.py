@@ -330,5 +330,18 @@ def test_children_are_found_by_stack_height() -> None:
     assert list(found.called_by(2)) == []
 
 
+def test_children_of_a_sibling_are_not_ours() -> None:
+    one, two = (Call(key(name), [], b"", [transfer(ALICE_ATA, TILL, 1)]) for name in ("a", "b"))
+    found = decoded(answer(Call(key("parent"), [], b"", [one, two]), till=2))
+    assert [child.inner for child in found.called_by(1)] == [1]
+    assert [child.inner for child in found.called_by(3)] == [3]
+
+
+def test_a_part_of_a_batch_with_too_few_accounts_left_moves_nothing() -> None:
+    whole = batch(transfer(ALICE_ATA, TILL, 5))
+    greedy = bytes([255, 9]) + whole.data[2:]
+    assert decoded(answer(Call(TOKEN_PROGRAM, whole.accounts, greedy))).movements == ()
+
+
 def _u64(value: int) -> bytes:
     return value.to_bytes(8, "little")

@@ -122,6 +122,13 @@ def test_a_claimed_deposit_that_moved_something_else_is_uncoded() -> None:
         assert all(one.code is None for one in found if isinstance(one, Deposit))
 
 
+def test_an_instruction_with_two_transfers_that_fit_claims_neither() -> None:
+    built = deposit(CODE, 25)
+    found = events(answer(replace(built, calls=[*built.calls, *built.calls]), till=50))
+    assert [type(one) for one in found] == [Unrecognized, Deposit, Deposit]
+    assert [one.code for one in found if isinstance(one, Deposit)] == [None, None]
+
+
 @pytest.mark.parametrize("change", [b"", b"\0", b"cut"])
 def test_program_data_of_the_wrong_length_is_not_guessed(change: bytes) -> None:
     built = deposit(CODE, 25)
