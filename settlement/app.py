@@ -20,7 +20,7 @@ from settlement.clock import Clock, SystemClock
 from settlement.config import ReconcileSettings, SignerSettings, WorkerSettings
 from settlement.db.pool import TRANSIENT, AlreadyRunning, Pool, only_one
 from settlement.ledger.operations import Writer
-from settlement.ledger.store import open_writer
+from settlement.ledger.store import WriterFenced, open_writer
 from settlement.metrics import SignerMetrics, WorkerMetrics
 from settlement.observability import Health, status_server
 from settlement.payouts import bond_funding
@@ -58,7 +58,7 @@ class _Worker:
 
 
 async def work(settings: WorkerSettings) -> None:
-    """Be the payout worker until cancelled. Raises `WriterFenced` when another life took over."""
+    """Be the payout worker until cancelled."""
     standing, metrics = Standing(), WorkerMetrics()
 
     def health() -> Health:
@@ -98,6 +98,9 @@ async def _active_or_standby(worker: _Worker) -> None:
             await until_first_ends(_until_lost(held), *_loops(worker, writer))
     except AlreadyRunning:
         worker.standing.right("lock")  # standing by is what a second worker is for
+    except WriterFenced as error:
+        # Our lock was lost with its connection, and another worker was faster than our noticing.
+        worker.standing.wrong("lock", str(error))
     except TRANSIENT as error:
         worker.standing.wrong("lock", str(error) or type(error).__name__)
 

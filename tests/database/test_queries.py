@@ -29,6 +29,11 @@ ROLE_OF_FILE = {
     "settlement/deposits.sql": "pod_coordinator",
     "settlement/bonds/bonds.sql": "pod_indexer",
     "settlement/ledger/ledger.sql": "pod_coordinator",
+    "settlement/payouts/life.sql": "pod_settlement",
+    "settlement/payouts/outcome.sql": "pod_indexer",
+    "settlement/payouts/payouts.sql": "pod_settlement",
+    "settlement/payouts/sign.sql": "pod_signer",
+    "settlement/withdrawals.sql": "pod_coordinator",
 }
 
 
