@@ -1,0 +1,117 @@
+"""The websocket only ever says "look now", and may come and go."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+from indexer.wake import Wake, listen
+from tests.pure.transactions import BOND, DEPLOYMENT, TILL
+
+
+@asynccontextmanager
+async def server(script: list[list[str]]) -> AsyncGenerator[tuple[str, list[list[Any]]]]:
+    """One list of messages for each connection, which is then closed; what each one asked for."""
+    asked: list[list[Any]] = []
+    forever = asyncio.Event()
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        number = len(asked)
+        asked.append([])
+        for _ in range(5):
+            asked[number].append(await socket.receive_json())
+        if number >= len(script):
+            await forever.wait()
+        for message in script[number]:
+            await socket.send_str(message)
+        await socket.close()
+        return socket
+
+    application = web.Application()
+    application.add_routes([web.get("/", serve)])
+    runner = web.AppRunner(application, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"ws://127.0.0.1:{runner.addresses[0][1]}", asked
+    finally:
+        forever.set()
+        await runner.cleanup()
+
+
+async def test_a_flag_is_down_again_after_it_was_seen() -> None:
+    flag = Wake()
+    flag.set()
+    async with asyncio.timeout(5):
+        await flag.wait(60)
+    await flag.wait(0.01)  # nobody set it again: only the timer ends this
+
+
+async def test_hints_wake_and_a_lost_connection_is_made_again() -> None:
+    heartbeat = '{"jsonrpc":"2.0","method":"slotNotification","params":{}}'
+    hint = '{"jsonrpc":"2.0","method":"logsNotification","params":{}}'
+    states: list[bool] = []
+    async with server([["not json", "[]", heartbeat, '{"id":1,"result":7}', hint]]) as (url, asked):
+        flag = Wake()
+        task = asyncio.create_task(
+            listen(
+                url,
+                accounts=[TILL, BOND],
+                mentions=[DEPLOYMENT.program_id, DEPLOYMENT.payouts],
+                wake=flag,
+                connected=states.append,
+            )
+        )
+        async with asyncio.timeout(20):
+            await flag.wait(60)  # connected: look at once
+            await flag.wait(60)  # the hint, or connected again
+            while len(asked) < 2 or len(asked[1]) < 5:
+                await flag.wait(0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    methods = [one["method"] for one in asked[0]]
+    assert methods == ["slotSubscribe", *["accountSubscribe"] * 2, *["logsSubscribe"] * 2]
+    assert asked[0] == asked[1]
+    assert asked[0][3]["params"] == [
+        {"mentions": [str(DEPLOYMENT.program_id)]},
+        {"commitment": "finalized"},
+    ]
+    assert states[:3] == [True, False, True]
+
+
+async def test_only_hints_wake() -> None:
+    heartbeat = '{"jsonrpc":"2.0","method":"slotNotification","params":{}}'
+    woken = 0
+
+    class Counting(Wake):
+        def set(self) -> None:
+            nonlocal woken
+            woken += 1
+
+    hint = '{"jsonrpc":"2.0","method":"accountNotification","params":{}}'
+    async with server([[heartbeat, heartbeat, "{", hint]]) as (url, asked):
+        ended = asyncio.Event()
+
+        def connected(state: bool) -> None:
+            if not state:
+                ended.set()
+
+        task = asyncio.create_task(
+            listen(
+                url,
+                accounts=[TILL, BOND],
+                mentions=[DEPLOYMENT.program_id, DEPLOYMENT.payouts],
+                wake=Counting(),
+                connected=connected,
+            )
+        )
+        async with asyncio.timeout(20):
+            await ended.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert len(asked) == 1
+    assert woken == 2  # once for being connected, once for the hint
