@@ -86,6 +86,25 @@ async def test_nobody_listens() -> None:
     assert "secret" not in str(failed.value)
 
 
+async def test_a_redirect_is_not_followed() -> None:
+    """It could lead our transactions, and the key in the URL, anywhere."""
+    once = RetryPolicy(attempts=1)
+    async with node(result(66)) as other:
+        away = raw("", status=307, headers={"Location": other.url})
+        async with node(away) as one, open_rpc([one.url], retry=once) as rpc:
+            with pytest.raises(RpcUnavailable):
+                await rpc.slot()
+        assert other.asked == []
+
+
+async def test_what_is_not_json_is_not_read_as_json() -> None:
+    once = RetryPolicy(attempts=1)
+    nan = raw('{"jsonrpc":"2.0","id":ID,"result":{"a":NaN}}')
+    async with node(nan) as one, open_rpc([one.url], retry=once) as rpc:
+        with pytest.raises(RpcUnavailable):
+            await rpc.call("getTransaction")
+
+
 async def test_a_slow_node_is_left() -> None:
     let_go = asyncio.Event()
 
