@@ -99,9 +99,14 @@ on conflict (request_id) do update set
 
 -- name: mark_unsettled
 -- Requests whose hold an earlier life of this process left open: given back, nobody paid.
-update coordinator.request
-   set outcome = 'unsettled', gross_microusdc = null, ended_at = coalesce(ended_at, $2)
- where request_id = any ($1)
+insert into coordinator.request as r
+  (request_id, user_id, model, streamed, started_at, outcome, attempts, held_microusdc, ended_at)
+select h.hold_id, substring(a.name from '^user:(.*)$')::uuid, 'unknown', false, $2, 'unsettled', 0,
+       h.amount, $2
+  from settlement.hold h join settlement.account a using (account_id)
+ where h.hold_id = any ($1)
+on conflict (request_id) do update set
+  outcome = 'unsettled', gross_microusdc = null, ended_at = coalesce(r.ended_at, excluded.ended_at)
 
 -- name: mark_lost
 -- Rows an earlier life of this process left open though their hold has ended.

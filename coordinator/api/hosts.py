@@ -60,6 +60,10 @@ async def enroll(request: Request) -> Response:
         raise BodyInvalid(problem="not printable text", field="display_name")
     if asked.contact_email is not None and "@" not in asked.contact_email:
         raise BodyInvalid(problem="not an e-mail address", field="contact_email")
+    try:
+        deposits.check_wallet(asked.wallet)
+    except deposits.InvalidWallet:
+        raise deposits.InvalidWallet(field="wallet") from None
     provider_id = new_id(desk.clock)
     letters = "".join(secrets.choice(_ALPHABET) for _ in range(_HOST_TOKEN_LETTERS))
     host_token = HOST_TOKEN_PREFIX + letters

@@ -111,7 +111,7 @@ WITHDRAW: list[tuple[object, str | None]] = [
             "NaN",
             "Infinity",
             "",
-            [],
+            {"dollars": 5},
         )
     ),
     (b'{"amount_usdc": 1e400, "destination": "' + WALLET.encode() + b'"}', "amount_usdc"),

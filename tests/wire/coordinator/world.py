@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 from uuid import UUID
 
@@ -101,7 +102,8 @@ class World:
         headers: dict[str, str] | None = None,
     ) -> aiohttp.ClientResponse:
         sent = json.dumps(body).encode() if data is None and body is not None else data
-        response = await self.http.post(self.url + path, data=sent, headers=headers)
+        body = None if sent is None else BytesIO(sent)
+        response = await self.http.post(self.url + path, data=body, headers=headers)
         await response.read()
         return response
 
