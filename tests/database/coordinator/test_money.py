@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from coordinator.tokens import o200k
 from tests.conftest import Database
-from tests.wire.coordinator.world import Agent, World, ask, delta, finish, world
+from tests.wire.coordinator.scripted import Agent, ask, delta, finish
+from tests.wire.coordinator.world import World, world
 
 WORDS = ("one", " two", " three", " four", " five", " six", " seven")
 

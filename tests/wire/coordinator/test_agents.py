@@ -11,7 +11,8 @@ from nacl.signing import SigningKey
 
 from coordinator.agent import MOST_BAD_FRAMES, Timing
 from tests.conftest import Database
-from tests.wire.coordinator.world import DOLLAR, PRICE, Agent, Operator, World, ask, b64, world
+from tests.wire.coordinator.scripted import Agent, Operator, ask, b64
+from tests.wire.coordinator.world import DOLLAR, PRICE, World, world
 
 
 async def arrive(w: World, operator: Operator, **more: object) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from solders.keypair import Keypair
 
 from coordinator.config import HttpLimits
 from tests.conftest import Database
-from tests.wire.coordinator.world import DEPLOYMENT, DOLLAR, World, ask, world
+from tests.wire.coordinator.scripted import ask
+from tests.wire.coordinator.world import DEPLOYMENT, DOLLAR, World, world
 
 WALLET = str(Keypair().pubkey())
 OFF_CURVE = str(DEPLOYMENT.till_vault)

@@ -10,16 +10,8 @@ from nacl.signing import SigningKey
 from solders.keypair import Keypair
 
 from tests.conftest import Database
-from tests.wire.coordinator.world import (
-    DEPLOYMENT,
-    DOLLAR,
-    PRICE,
-    Agent,
-    Operator,
-    World,
-    b64,
-    world,
-)
+from tests.wire.coordinator.scripted import Agent, Operator, b64
+from tests.wire.coordinator.world import DEPLOYMENT, DOLLAR, PRICE, World, world
 
 
 def bearer(operator: Operator) -> dict[str, str]:

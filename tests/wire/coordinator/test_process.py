@@ -14,7 +14,8 @@ import pytest
 from settlement.db.pool import open_pool
 from settlement.ledger import store
 from tests.conftest import Database, free_port
-from tests.wire.coordinator.world import DEPLOYMENT, DOLLAR, World, delta, events_of, world
+from tests.wire.coordinator.scripted import delta, events_of
+from tests.wire.coordinator.world import DEPLOYMENT, DOLLAR, World, world
 
 
 class Coordinator:
