@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from settlement.chain.rpc import RpcClient, open_rpc
+from settlement.chain.rpc import RetryPolicy, RpcClient, open_rpc
 from settlement.chain.signer import KeyFileRefused, PayerKey
 from settlement.chain.transport import RpcUnavailable
 from settlement.clock import Clock, SystemClock
@@ -42,6 +42,8 @@ _WRITER = "settlement"
 _LOCK = "settlement-worker"
 _POOL_SIZE = 6
 _STANDBY_SECONDS = 0.5
+# Shorter than the client's own: health should say soon that the node is away.
+_RETRY = RetryPolicy(attempts=4, longest_pause_seconds=1.0, total_seconds=5.0)
 _log = structlog.stdlib.get_logger()
 
 
@@ -66,7 +68,7 @@ async def work(settings: WorkerSettings) -> None:
 
     async with (
         status_server(settings.metrics, metrics.registry, health) as address,
-        open_rpc(settings.reconcile.rpc_urls) as rpc,
+        open_rpc(settings.reconcile.rpc_urls, retry=_RETRY) as rpc,
         waited_pool(
             settings.reconcile.database_url,
             role="pod_settlement",

@@ -9,6 +9,7 @@ from tests.database.payouts.stopping import Fuse, Stopped, StoppingChain, stoppi
 from tests.database.payouts.world import USDC, Operator, Pools, World
 
 AMOUNT = 7 * USDC
+pytestmark = pytest.mark.timeout(300)
 
 
 async def stopped_road(world: World, fuse: Fuse, operator: Operator, disturb: str) -> None:
