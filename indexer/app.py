@@ -75,6 +75,8 @@ class Status:
         self.well = now.standing.unreadable == 0
         if not self.well:
             self.line += f"; {now.standing.unreadable} transactions cannot be read"
+        if now.standing.wanted:
+            self.line += f"; {now.standing.wanted} transactions are not there yet"
 
     def health(self) -> Health:
         """The answer."""
