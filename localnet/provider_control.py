@@ -4,6 +4,7 @@ The state file is written before the state is entered, so whoever is killed goes
 """
 
 import asyncio
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import assert_never
@@ -100,6 +101,7 @@ class Provider:
             )
             await self.stop_activity()
             self._enter(state)
+            self._forget_other_keys(state)
             self.resume()
             return state
 
@@ -156,6 +158,11 @@ class Provider:
         self._file.save(state)
         self._state = state
         _log.info("state", state=self._name())
+
+    def _forget_other_keys(self, state: Pairing) -> None:
+        for folder in (self._directory / state.folder).parent.iterdir():
+            if folder.name != Path(state.folder).name:
+                shutil.rmtree(folder)
 
     def _offer(self, setup: Setup) -> None:
         if self._served_here is not None:

@@ -1,7 +1,7 @@
 """Where a provider stands, in one file that survives a kill at any moment.
 
 `state.json` is replaced in one step. Each setup has a folder of its own for its key and agent.toml,
-so a new one leaves the old alone until the coordinator has answered.
+so a new one leaves the old alone until the coordinator has answered; then the old key is deleted.
 """
 
 from pathlib import Path

@@ -15,6 +15,7 @@ import pytest
 
 from localnet.provider import running
 from localnet.provider_config import parse_config
+from localnet.provider_identity import Identity
 from localnet.provider_state import StateUnreadable
 from tests.wire.agent.scripted import model_ids
 from tests.wire.agent.stand_in import Frame, StandIn, stand_in
@@ -160,6 +161,8 @@ async def test_a_second_setup_is_a_new_key_and_ends_the_first(
         assert (await second.challenge())["pubkey"] == dashboard.keys[1] != dashboard.keys[0]
         await second.send(type="auth_ok")
         assert model_ids(await second.receive()) == ["another"]
+        kept = [path for path in files_below(tmp_path) if path.name == "identity.key"]
+        assert [Identity.load(path).public_key for path in kept] == [dashboard.keys[1]]
 
 
 BAD_SETUPS: list[object] = [

@@ -73,6 +73,13 @@ async def test_a_reconnect_replaces_what_was_offered(market: Market) -> None:
     assert (await chat(market, user, "second"))[0] == 200
 
 
+async def test_a_second_offer_replaces_the_first(market: Market) -> None:
+    async with hand(market) as agent:
+        operator = await serving(market, agent, "first", "both")
+        await agent.offer("both", "second")
+        await market.until_serving(operator, ["both", "second"])
+
+
 async def test_an_empty_offer_is_a_connected_agent(market: Market) -> None:
     provider = await market.provider({})
     await eventually(lambda: provider.agent.connected)
