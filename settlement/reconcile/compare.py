@@ -47,9 +47,7 @@ class VaultReader(Protocol):
     @property
     def sources(self) -> int: ...
 
-    async def accounts(
-        self, addresses: Sequence[Pubkey], *, min_context_slot: Slot | None = None
-    ) -> tuple[AccountAt, ...]: ...
+    async def accounts(self, addresses: Sequence[Pubkey]) -> tuple[AccountAt, ...]: ...
 
 
 class Verdict(StrEnum):

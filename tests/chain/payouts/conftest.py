@@ -143,12 +143,11 @@ class Money:
         return int(value["amount"])
 
     @asynccontextmanager
-    async def processes(self) -> AsyncGenerator[None]:
+    async def processes(self, *, signer: bool = True) -> AsyncGenerator[None]:
         """Indexer, worker and signer, working. One that fails fails the test."""
-        jobs = [
-            asyncio.create_task(app.work(self.worker_settings())),
-            asyncio.create_task(app.sign(self.signer_settings())),
-        ]
+        jobs = [asyncio.create_task(app.work(self.worker_settings()))]
+        if signer:
+            jobs.append(asyncio.create_task(app.sign(self.signer_settings())))
         async with following(self.world.settings()) as indexer:
             try:
                 yield

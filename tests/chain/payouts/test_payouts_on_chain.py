@@ -58,6 +58,28 @@ async def test_withdrawals_arrive_and_the_books_equal_the_chain(money: Money) ->
     assert (payouts.paid_count, payouts.paid_total_microusdc) == (2, 50 * USDC)
 
 
+async def test_a_dead_blockhash_is_replaced_under_the_same_number(money: Money) -> None:
+    async with money.processes():
+        await money.earn(100 * USDC)
+    asked = await money.withdraw(10 * USDC)
+    async with money.processes(signer=False):
+
+        async def built_twice() -> bool:
+            rows = await money.world.rows(
+                "select attempt from settlement.payout_attempt where payout_id = $1",
+                asked.withdrawal_id,
+            )
+            return len(rows) > 1
+
+        await money.world.eventually(built_twice)
+    async with money.processes():
+        done = await money.until(asked, WithdrawalStatus.CONFIRMED)
+        await money.world.settled()
+    assert done.sequence == 0
+    payouts = await payouts_on_chain(money)
+    assert (payouts.paid_count, payouts.paid_total_microusdc) == (1, 10 * USDC)
+
+
 def give_away(account: Pubkey, owner: Pubkey, new_owner: Pubkey) -> Instruction:
     """SetAuthority: a token account that is no longer its wallet's."""
     accounts_ = [

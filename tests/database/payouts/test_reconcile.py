@@ -46,9 +46,7 @@ class Vaults:
     held: dict[Pubkey, int | None] = field(default_factory=dict[Pubkey, int | None])
     sources: int = 1
 
-    async def accounts(
-        self, addresses: Sequence[Pubkey], *, min_context_slot: Slot | None = None
-    ) -> tuple[AccountAt, ...]:
+    async def accounts(self, addresses: Sequence[Pubkey]) -> tuple[AccountAt, ...]:
         return tuple(AccountAt(slot=Slot(self.slot), account=self._of(a)) for a in addresses)
 
     def _of(self, address: Pubkey) -> Account | None:

@@ -169,7 +169,11 @@ async def test_anything_else_is_refused(case: Case, wrong: Callable[[Case], byte
     assert row["state"] == PayoutState.NUMBERED
 
 
-async def test_a_skip_is_signed_only_when_somebody_asked(case: Case) -> None:
+async def test_a_skip_that_nobody_asked_for_is_refused(case: Case) -> None:
+    assert (await case.offer(case.message(action=Action.SKIP), "skip")).refused == 1
+
+
+async def test_a_skip_that_somebody_asked_for_is_signed(case: Case) -> None:
     await case.world.superuser("update settlement.payout set skip_reason = 'frozen'")
     assert (await case.offer(case.message(action=Action.SKIP), "skip")).signed == 1
 
