@@ -78,17 +78,18 @@ class LiveScreen:
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
         self._children: Sequence[Child] = ()
-        self._live = Live(console=self._console, auto_refresh=True, refresh_per_second=8)
+        # Drawn when something changes, not by a thread: processes are forked from this one.
+        self._live = Live(console=self._console, auto_refresh=False)
         self._live.start()
 
     def show(self, children: Sequence[Child]) -> None:
         """Draw these."""
         self._children = children
-        self._live.update(self._table())
+        self._live.update(self._table(), refresh=True)
 
     def changed(self, child: Child) -> None:
         """Draw again."""
-        self._live.update(self._table())
+        self._live.update(self._table(), refresh=True)
 
     def say(self, line: str) -> None:
         """Write the line above the table."""
