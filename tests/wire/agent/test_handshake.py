@@ -3,8 +3,6 @@
 import base64
 import json
 
-import pytest
-
 from localnet.provider_identity import Identity
 from tests.wire.agent.line import hand
 from tests.wire.market import Json, Market
@@ -55,42 +53,39 @@ async def test_the_nonce_is_32_fresh_bytes(market: Market) -> None:
     assert len(seen) == 3
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"signature": base64.b64encode(bytes(64)).decode()},
-        {"signature": "AAAA"},
-        {"signature": "!!!"},
-        {"signature": 5},
-        {"pubkey": base64.b64encode(bytes(31)).decode()},
-        {"pubkey": base64.b64encode(bytes(32)).decode()},
-        {"pubkey": None},
-        {"type": "capabilities"},
-        {"type": "hello"},
-        {"type": None},
-    ],
-)
-async def test_a_bad_response_is_refused_and_closed(
-    changes: dict[str, object], market: Market
-) -> None:
+BAD_RESPONSES: list[Json] = [
+    {"signature": base64.b64encode(bytes(64)).decode()},
+    {"signature": "AAAA"},
+    {"signature": "!!!"},
+    {"signature": 5},
+    {"pubkey": base64.b64encode(bytes(31)).decode()},
+    {"pubkey": base64.b64encode(bytes(32)).decode()},
+    {"pubkey": None},
+    {"type": "capabilities"},
+    {"type": "hello"},
+    {"type": None},
+]
+
+
+async def test_a_bad_response_is_refused_and_closed(market: Market) -> None:
     operator = await market.operator()
-    async with hand(market) as agent:
-        answer = await agent.respond(
-            Identity.new(), enrollment_code=code_of(operator.code), **changes
-        )
-        assert answer["type"] == "auth_failed"
-        assert "close" in await agent.receive()
+    code = code_of(operator.code)
+    for changes in BAD_RESPONSES:
+        async with hand(market) as agent:
+            answer = await agent.respond(Identity.new(), **{"enrollment_code": code, **changes})
+            assert answer["type"] == "auth_failed", changes
+            assert "close" in await agent.receive()
     _, profile = await market.call("GET", "/v1/host/profile", headers=operator.authorization)
     assert profile["agent"] == {"paired": False, "connected": False, "models": []}
 
 
-@pytest.mark.parametrize("text", ["{not json", "[]", "5", "", "{}"])
-async def test_what_is_no_frame_is_refused(text: str, market: Market) -> None:
-    async with hand(market) as agent:
-        await agent.receive()
-        await agent.socket.send_str(text)
-        assert (await agent.receive())["type"] == "auth_failed"
-        assert "close" in await agent.receive()
+async def test_what_is_no_frame_is_refused(market: Market) -> None:
+    for text in ("{not json", "[]", "5", "", "{}"):
+        async with hand(market) as agent:
+            await agent.receive()
+            await agent.socket.send_str(text)
+            assert (await agent.receive())["type"] == "auth_failed", text
+            assert "close" in await agent.receive()
 
 
 async def test_a_signature_over_another_nonce_is_refused(market: Market) -> None:

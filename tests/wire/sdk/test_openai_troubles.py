@@ -105,26 +105,25 @@ async def test_a_price_ceiling_too_low_is_402_with_prices_that_would_do(market: 
     )
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"X-Pod-Max-Price-Input": "-1"},
-        {"X-Pod-Max-Price-Input": "1.5"},
-        {"X-Pod-Max-Price-Output": "cheap"},
-        {"X-Pod-Max-Price-Output": "9" * 30},
-        {"X-Pod-Routing-Mode": "fastest"},
-        {"X-Pod-Providers": "nobody"},
-        {"X-Pod-Providers": "openai", "X-Pod-Routing-Mode": "marketplace-only"},
-    ],
-)
-async def test_routing_headers_that_mean_nothing_are_400(
-    headers: dict[str, str], market: Market
-) -> None:
+BAD_WISHES: list[dict[str, str]] = [
+    {"X-Pod-Max-Price-Input": "-1"},
+    {"X-Pod-Max-Price-Input": "1.5"},
+    {"X-Pod-Max-Price-Output": "cheap"},
+    {"X-Pod-Max-Price-Output": "9" * 30},
+    {"X-Pod-Routing-Mode": "fastest"},
+    {"X-Pod-Providers": "nobody"},
+    {"X-Pod-Providers": "openai", "X-Pod-Routing-Mode": "marketplace-only"},
+]
+
+
+async def test_routing_headers_that_mean_nothing_are_400(market: Market) -> None:
     await market.provider({"tiny-chat": Behaviour()})
     user = await market.user(funds_microusdc=FUNDS)
-    with pytest.raises(openai.BadRequestError) as refused:
-        await ask(await client_of(market, user), headers=headers)
-    assert str(told(refused.value)["message"]).startswith("bad request: ")
+    client = await client_of(market, user)
+    for headers in BAD_WISHES:
+        with pytest.raises(openai.BadRequestError) as refused:
+            await ask(client, headers=headers)
+        assert str(told(refused.value)["message"]).startswith("bad request: ")
     assert await market.balance(user) == FUNDS
 
 
@@ -203,25 +202,22 @@ async def test_a_backend_that_refuses_the_request_is_the_users_400(market: Marke
     await books.check()
 
 
-@pytest.mark.parametrize(
-    "behaviour",
-    [
-        Behaviour(refuses_with_status=500),
-        Behaviour(refuses_with_status=401),
-        Behaviour(refuses_with_status=429),
-        Behaviour(cut_after_tokens=0, token_delay_seconds=0.01),
-    ],
-)
-async def test_a_failing_provider_alone_is_503_and_free(
-    behaviour: Behaviour, market: Market
-) -> None:
-    provider = await market.provider({"tiny-chat": behaviour})
+async def test_a_failing_provider_alone_is_503_and_free(market: Market) -> None:
+    models = {
+        "fails": Behaviour(refuses_with_status=500),
+        "locked": Behaviour(refuses_with_status=401),
+        "busy": Behaviour(refuses_with_status=429),
+        "cut": Behaviour(cut_after_tokens=0, token_delay_seconds=0.01),
+    }
+    provider = await market.provider(models)
     user = await market.user(funds_microusdc=FUNDS)
-    with pytest.raises(openai.InternalServerError) as refused:
-        await ask(await client_of(market, user))
-    assert refused.value.status_code == 503
+    client = await client_of(market, user)
     books = Books(market=market, user=user, provider=provider, spendable=FUNDS)
-    await books.check()
+    for model in models:
+        with pytest.raises(openai.InternalServerError) as refused:
+            await ask(client, model)
+        assert refused.value.status_code == 503
+        await books.check()
 
 
 async def test_a_stream_that_breaks_raises_and_costs_nothing(market: Market) -> None:

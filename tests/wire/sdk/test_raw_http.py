@@ -128,23 +128,20 @@ async def test_a_stream(market: Market, user: User) -> None:
         assert chunk["choices"]
 
 
-@pytest.mark.parametrize(
-    "credential",
-    [
-        "Authorization: Bearer UsePod",
-        "Authorization: Bearer sk-whatever",
-        "Authorization: Payment abc",
-        "x-api-key: anything",
-        "X-Pod-No-Retention: true",
-        "x-request-id: mine",
-    ],
-)
-async def test_credentials_in_headers_are_ignored(
-    credential: str, market: Market, user: User
-) -> None:
-    answer = await exchange(market, post(chat_path(user), asking(), credential))
-    assert answer.status == 200
-    answer.one("x-request-id")
+IGNORED = [
+    "Authorization: Bearer UsePod",
+    "Authorization: Payment abc",
+    "x-api-key: anything",
+    "X-Pod-No-Retention: true",
+    "x-request-id: mine",
+]
+
+
+async def test_credentials_in_headers_are_ignored(market: Market, user: User) -> None:
+    for header in IGNORED:
+        answer = await exchange(market, post(chat_path(user), asking(), header))
+        assert answer.status == 200, header
+        answer.one("x-request-id")
 
 
 BAD_BODIES = [
