@@ -237,11 +237,14 @@ create view settlement.hold_flow as
 
 -- What one row contributes to its batch's hash: all that stands in it, in a fixed order.
 create function settlement.leaf_v1(p_text text) returns bytea
-language sql immutable as $$ select sha256('\x00'::bytea || convert_to(p_text, 'UTF8')) $$;
+language sql stable as $$ select sha256('\x00'::bytea || convert_to(p_text, 'UTF8')) $$;
 
 create function settlement.batch_leaves_v1(p_writer integer, p_seq bigint)
 returns table (ord integer, leaf bytea)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+  return query
   select c.ord, settlement.leaf_v1(concat_ws('|', 'charge/1', c.request_id, c.user_account,
     c.operator_account, c.treasury_account, c.gross, c.operator_share, c.treasury_share,
     c.split_bps, c.user_entry, c.operator_entry, c.treasury_entry, c.user_balance_after,
@@ -262,7 +265,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     (select jsonb_agg(jsonb_build_array(t.debit, t.credit, t.amount, t.debit_entry, t.credit_entry)
                       order by t.leg)
        from settlement.transfer t where t.txn_id = x.txn_id))::text)
-    from settlement.txn x where x.writer_id = p_writer and x.batch_seq = p_seq
+    from settlement.txn x where x.writer_id = p_writer and x.batch_seq = p_seq;
+end
 $$;
 
 -- The Merkle root of RFC 6962: neighbours are paired, an odd last one moves up unchanged.
@@ -283,7 +287,7 @@ $$;
 
 create function settlement.batch_hash_v1(
   p_writer integer, p_epoch integer, p_seq bigint, p_n integer, p_prev bytea, p_root bytea)
-returns bytea language sql immutable as $$
+returns bytea language sql stable as $$
   select sha256(convert_to(concat_ws('|', 'batch/1', p_writer, p_epoch, p_seq, p_n), 'UTF8')
                 || p_prev || p_root)
 $$;
@@ -501,7 +505,9 @@ grant execute on function settlement.check_books_v1()
 -- read by later statements, which see what others committed while we waited (READ COMMITTED).
 create function settlement.apply_v1(p_writer integer, p_epoch integer, p_operations jsonb)
 returns table (code text, available bigint)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+-- Plans are made when the tables are still empty and kept: reading a table whole would look cheap.
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
 declare
   c_max constant bigint := 9223372036854775807;
@@ -601,8 +607,11 @@ begin
     from unnest(h_id) with ordinality as d (id, n)
     left join settlement.hold x on x.hold_id = d.id
     left join unnest(a_id) with ordinality as p (id, n) on p.id = x.account_id
-    left join settlement.hold_event e on e.hold_id = d.id and e.event = 'placed'
-    left join settlement.hold_event v on v.hold_id = d.id and v.event = 'voided'
+    -- One look by key for each, however the tables are thought to be (hence the limits).
+    left join lateral (select available_after from settlement.hold_event e
+                        where e.hold_id = d.id and e.event = 'placed' limit 1) as e on true
+    left join lateral (select reason, available_after from settlement.hold_event v
+                        where v.hold_id = d.id and v.event = 'voided' limit 1) as v on true
     left join settlement.charge c on c.request_id = d.id
     left join unnest(a_id) with ordinality as u (id, n) on u.id = c.user_account;
   select array_agg(x.n order by o.n), array_agg(y.n order by o.n), array_agg(z.n order by o.n)

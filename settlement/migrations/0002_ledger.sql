@@ -232,11 +232,14 @@ create view settlement.hold_flow as
 
 -- What one row contributes to its batch's hash: all that stands in it, in a fixed order.
 create function settlement.leaf_v1(p_text text) returns bytea
-language sql immutable as $$ select sha256('\x00'::bytea || convert_to(p_text, 'UTF8')) $$;
+language sql stable as $$ select sha256('\x00'::bytea || convert_to(p_text, 'UTF8')) $$;
 
 create function settlement.batch_leaves_v1(p_writer integer, p_seq bigint)
 returns table (ord integer, leaf bytea)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+  return query
   select c.ord, settlement.leaf_v1(concat_ws('|', 'charge/1', c.request_id, c.user_account,
     c.operator_account, c.treasury_account, c.gross, c.operator_share, c.treasury_share,
     c.split_bps, c.user_entry, c.operator_entry, c.treasury_entry, c.user_balance_after,
@@ -257,7 +260,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     (select jsonb_agg(jsonb_build_array(t.debit, t.credit, t.amount, t.debit_entry, t.credit_entry)
                       order by t.leg)
        from settlement.transfer t where t.txn_id = x.txn_id))::text)
-    from settlement.txn x where x.writer_id = p_writer and x.batch_seq = p_seq
+    from settlement.txn x where x.writer_id = p_writer and x.batch_seq = p_seq;
+end
 $$;
 
 -- The Merkle root of RFC 6962: neighbours are paired, an odd last one moves up unchanged.
@@ -278,7 +282,7 @@ $$;
 
 create function settlement.batch_hash_v1(
   p_writer integer, p_epoch integer, p_seq bigint, p_n integer, p_prev bytea, p_root bytea)
-returns bytea language sql immutable as $$
+returns bytea language sql stable as $$
   select sha256(convert_to(concat_ws('|', 'batch/1', p_writer, p_epoch, p_seq, p_n), 'UTF8')
                 || p_prev || p_root)
 $$;

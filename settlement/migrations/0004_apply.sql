@@ -8,7 +8,9 @@ set local role pod_owner;
 -- read by later statements, which see what others committed while we waited (READ COMMITTED).
 create function settlement.apply_v1(p_writer integer, p_epoch integer, p_operations jsonb)
 returns table (code text, available bigint)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+-- Plans are made when the tables are still empty and kept: reading a table whole would look cheap.
+set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
 declare
   c_max constant bigint := 9223372036854775807;
@@ -108,8 +110,11 @@ begin
     from unnest(h_id) with ordinality as d (id, n)
     left join settlement.hold x on x.hold_id = d.id
     left join unnest(a_id) with ordinality as p (id, n) on p.id = x.account_id
-    left join settlement.hold_event e on e.hold_id = d.id and e.event = 'placed'
-    left join settlement.hold_event v on v.hold_id = d.id and v.event = 'voided'
+    -- One look by key for each, however the tables are thought to be (hence the limits).
+    left join lateral (select available_after from settlement.hold_event e
+                        where e.hold_id = d.id and e.event = 'placed' limit 1) as e on true
+    left join lateral (select reason, available_after from settlement.hold_event v
+                        where v.hold_id = d.id and v.event = 'voided' limit 1) as v on true
     left join settlement.charge c on c.request_id = d.id
     left join unnest(a_id) with ordinality as u (id, n) on u.id = c.user_account;
   select array_agg(x.n order by o.n), array_agg(y.n order by o.n), array_agg(z.n order by o.n)

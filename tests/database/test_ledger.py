@@ -238,3 +238,31 @@ async def test_a_writer_whose_last_batch_is_gone_posts_no_more(books: Books) -> 
 async def test_a_writer_nobody_opened_posts_nothing(books: Books) -> None:
     with pytest.raises(WriterFenced):
         await books.apply(factories.hold(books.user, 5), writer=replace(books.writer, writer_id=99))
+
+
+async def test_settling_costs_the_same_however_long_the_history(books: Books) -> None:
+    """Plans are made while the tables are small; a kept plan must not read the history again."""
+    await books.apply(factories.deposit(books.user, 10**9))
+    connection = await asyncpg.connect(books.database.dsn)
+    operations = 0
+    for _ in range(60):
+        holds = [factories.hold(books.user, 10) for _ in range(10)]
+        charges = [factories.charge(h.hold_id, books.user, books.host, 10) for h in holds]
+        async with connection.transaction():
+            await store.apply(_as_tx(connection), books.writer, holds)
+        async with connection.transaction():
+            await store.apply(_as_tx(connection), books.writer, charges)
+        operations += 20
+    await connection.execute("select pg_stat_force_next_flush()")
+    read = await connection.fetch(
+        "select relname, seq_tup_read + coalesce(idx_tup_fetch, 0) as rows"
+        " from pg_stat_user_tables where schemaname = 'settlement'"
+        " and relname in ('charge', 'hold', 'hold_event', 'txn', 'transfer', 'batch')"
+    )
+    await connection.close()
+    assert {row["relname"]: row["rows"] for row in read if row["rows"] > 10 * operations} == {}
+
+
+def _as_tx(connection: "asyncpg.Connection[asyncpg.Record]") -> Tx:
+    """One connection for the whole test, so that it keeps its plans."""
+    return Tx(ReadConn(connection))  # pyright: ignore[reportArgumentType]
