@@ -1,10 +1,15 @@
 """What chain events become in the books, and that refusals never hold the frontier up."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
 from solders.pubkey import Pubkey
 
+from indexer.apply import book
+from indexer.attribution import events_of
+from indexer.decode import decode
+from indexer.doors import Booking
 from indexer.terms import Terms
 from settlement.bonds import lifecycle
 from settlement.bonds.lifecycle import Standing
@@ -21,6 +26,7 @@ from tests.pure.transactions import (
     BOND,
     DEPLOYMENT,
     TILL,
+    WATCH,
     Answer,
     Call,
     answer,
@@ -271,6 +277,25 @@ async def test_money_between_our_vaults_that_nobody_explains_keeps_both_right(de
         "chain:bond": -10,
         "chain:till": -50,
     }
+
+
+async def test_a_transaction_is_booked_by_one_of_two_who_try(desk: Desk) -> None:
+    one = answer(deposit(desk.user_code, 5), till=5)
+    node = FakeNode(missing={one.signature})
+    node.add(one)
+    await follower(node, desk.pool, desk.writer).round()  # discovered, not booked
+    read = decode(one.json(), signature=one.signature, watch=WATCH)
+    booking = Booking(
+        cluster=WATCH.cluster,
+        transaction=read,
+        events=events_of(read, WATCH),
+        terms={},
+        answer=one.json(),
+    )
+    found = await asyncio.gather(*(book(desk.pool, desk.writer, booking) for _ in range(2)))
+    assert sorted(len(events) for events in found) == [0, 1]
+    assert await book(desk.pool, desk.writer, booking) == ()
+    assert await desk.net(desk.user) == 5
 
 
 def test_when_a_bond_may_be_released() -> None:

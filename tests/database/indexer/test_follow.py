@@ -207,6 +207,21 @@ async def test_a_signature_that_shows_up_late_is_found_in_the_overlap(desk: Desk
     assert await desk.net(desk.user) == 10
 
 
+async def test_a_signature_that_shows_up_below_the_frontier_is_found_in_the_overlap(
+    desk: Desk,
+) -> None:
+    node = FakeNode()
+    node.add(coded(1, desk, slot=10), coded(2, desk, slot=11))
+    node.hidden = {signature(1)}
+    one = life(desk, node)
+    for node.tip in (11, 12, 13):
+        await one.round()
+    assert set((await reached(desk)).values()) == {12}
+    node.hidden = set()
+    await one.round()
+    assert await desk.net(desk.user) == 10
+
+
 async def test_a_listing_in_the_wrong_order_is_not_believed(desk: Desk) -> None:
     node = FakeNode(shuffled=True)
     node.add(coded(1, desk, slot=10), coded(2, desk, slot=11))
