@@ -21,7 +21,7 @@ NAMES = {
     accounts.host(ID): AccountKind.HOST,
     accounts.bond(ID): AccountKind.BOND,
     accounts.bond_pending(ID): AccountKind.BOND_PENDING,
-    accounts.bond_unenrolled(factories.bond_address()): AccountKind.BOND_UNENROLLED,
+    accounts.bond_unenrolled(factories.bond_address("one")): AccountKind.BOND_UNENROLLED,
     accounts.SUSPENSE: AccountKind.SUSPENSE,
     accounts.QUARANTINE: AccountKind.QUARANTINE,
     accounts.REFUND_POOL: AccountKind.REFUND_POOL,
