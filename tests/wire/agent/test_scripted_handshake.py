@@ -1,11 +1,15 @@
 """The scripted agent against wire.md §2: how it connects, says what it has, and comes back."""
 
 from pathlib import Path
+from uuid import uuid4
 
+import msgspec
 import pytest
 from aiohttp import WSMsgType, web
 
+from localnet.backend import Backend, serve
 from localnet.backend_answers import Behaviour
+from localnet.provider_config import BackendEntry, Price
 from localnet.provider_identity import Identity
 from tests.wire.agent.scripted import agent_at, config_of, everything, model_ids
 from tests.wire.agent.stand_in import Frame, stand_in
@@ -177,3 +181,17 @@ async def test_backends_that_are_down_leave_an_empty_offer(tmp_path: Path) -> No
         config = config_of(one.url, [("vllm", "http://127.0.0.1:9")])
         async with agent_at(one, tmp_path, config):
             assert (await (await one.next_line()).accept())["models"] == []
+
+
+async def test_a_price_of_0_or_an_allow_list_hides_a_model(tmp_path: Path) -> None:
+    backend = Backend(models={"free": Behaviour(), "listed": Behaviour(), "unlisted": Behaviour()})
+    async with stand_in() as one, serve(backend) as url:
+        config = config_of(one.url, [("vllm", url)])
+        entry = BackendEntry(kind="vllm", url=url, models=("free", "listed"))
+        prices = msgspec.structs.replace(config.pricing, models={"free": Price(5, 0)})
+        changed = msgspec.structs.replace(config, backends=(entry,), pricing=prices)
+        async with agent_at(one, tmp_path, changed):
+            line = await one.next_line()
+            assert model_ids(await line.accept()) == ["listed"]
+            await line.job(str(uuid4()), model_id="unlisted")
+            assert (await line.receive())["error_code"] == "model_not_loaded"
