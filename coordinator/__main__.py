@@ -3,6 +3,7 @@
 import asyncio
 import sys
 
+import asyncpg
 import uvloop
 
 from coordinator import app, config
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> int:
         configure_logging("coordinator", settings.log_level)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(app.serve(settings))
-    except PodError as error:
+    except (PodError, OSError, asyncpg.PostgresError) as error:
         sys.stderr.write(f"coordinator: {error}\n")
         return 1
     except BaseExceptionGroup as group:

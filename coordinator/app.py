@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 import uvicorn
@@ -40,17 +41,21 @@ from settlement.db.pool import (
     Pool,
     only_one,
     open_pool,
+    retried,
     transaction,
 )
 from settlement.ledger.operations import Writer
-from settlement.ledger.store import open_writer
+from settlement.ledger.store import WriterFenced, open_writer
 from settlement.ledger.writer import GroupCommit
+from settlement.money import MicroUsdc
 from settlement.settings import Address
 
 log = structlog.get_logger()
 
 NAME = "coordinator"
 _PAUSE_SECONDS = 0.25
+_START_ATTEMPTS = 8
+_LAST_ROWS_SECONDS = 5
 # How long a killed predecessor's session may take to disappear from the database.
 _TAKE_OVER_SECONDS = 5
 _LARGEST_FRAME_BYTES = 16 * 1024 * 1024
@@ -69,7 +74,37 @@ class Parts:
     journal: Journal
 
 
-def assemble(settings: CoordinatorSettings, pool: Pool, books: GroupCommit, clock: Clock) -> Parts:
+class FusedCharges(Charges):
+    """The door to the books; when this process is fenced it must end, not refuse for ever."""
+
+    def __init__(self, books: GroupCommit) -> None:
+        super().__init__(books)
+        self._blown: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def hold(self, *, request_id: UUID, user_id: UUID, amount_microusdc: MicroUsdc) -> int:
+        """As in `Charges`; being fenced blows the fuse. Every paid request begins here."""
+        try:
+            return await super().hold(
+                request_id=request_id, user_id=user_id, amount_microusdc=amount_microusdc
+            )
+        except WriterFenced as fenced:
+            if not self._blown.done():
+                self._blown.set_exception(fenced)
+            raise
+
+    async def watch(self) -> None:
+        """Wait until closed. Raises `WriterFenced` when the fuse blows."""
+        await self._blown
+
+    def close(self) -> None:
+        """Let `watch` end."""
+        if not self._blown.done():
+            self._blown.set_result(None)
+
+
+def assemble(
+    settings: CoordinatorSettings, pool: Pool, books: GroupCommit, charges: Charges, clock: Clock
+) -> Parts:
     """Join the parts; nothing runs yet."""
     metrics = Metrics()
     sessions = Sessions(StoredIdentities(pool, clock), settings.timing)
@@ -77,7 +112,7 @@ def assemble(settings: CoordinatorSettings, pool: Pool, books: GroupCommit, cloc
     journal = Journal(pool)
     callers = Callers(pool)
     dispatch = Dispatch(
-        money=Charges(books),
+        money=charges,
         market=routes,
         journal=journal,
         count=o200k.load(),
@@ -114,13 +149,15 @@ async def running(
     pool = await _pool(settings)
     try:
         async with _the_only_one(pool), _tasks() as tasks:
-            writer = await open_writer(pool, NAME)
-            await _clear_up(pool, writer, timer)
+            writer = await retried(lambda: _take_over(pool, timer), attempts=_START_ATTEMPTS)
             async with GroupCommit(pool, writer) as books:
-                parts = assemble(settings, pool, books, timer)
-                await parts.routes.refresh()
+                charges = FusedCharges(books)
+                tasks.create_task(charges.watch())
+                parts = assemble(settings, pool, books, charges, timer)
+                await retried(parts.routes.refresh, attempts=_START_ATTEMPTS)
                 async with _served(settings, parts, tasks) as address:
                     yield address
+                charges.close()
     finally:
         await asyncio.wait_for(pool.close(), settings.grace_seconds + 5)
 
@@ -152,7 +189,8 @@ async def _served(
         for loop in loops:
             loop.cancel()
         parts.journal.stop()
-        await journal
+        with contextlib.suppress(TimeoutError):  # the books are right without the log's last rows
+            await asyncio.wait_for(journal, settings.grace_seconds + _LAST_ROWS_SECONDS)
 
 
 class _Server(uvicorn.Server):
@@ -251,13 +289,15 @@ async def _until_lost(held: Callable[[], bool]) -> None:
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
-async def _clear_up(pool: Pool, writer: Writer, clock: Clock) -> None:
-    """Give back what an earlier life had set aside, and say so in the request log."""
+async def _take_over(pool: Pool, clock: Clock) -> Writer:
+    """Begin a new life as a writer; give back what an earlier one had set aside, and say so."""
+    writer = await open_writer(pool, NAME)
     voided = await void_abandoned(pool, writer)
     async with transaction(pool) as tx:
         await store.mark_interrupted(tx, voided, clock.now())
     if voided:
         log.warning("requests_unsettled", count=len(voided))
+    return writer
 
 
 async def serve(settings: CoordinatorSettings) -> None:

@@ -7,6 +7,7 @@ dies in between leaves the hold open, and the next start gives it back.
 import asyncio
 import contextlib
 import dataclasses
+from uuid import UUID
 
 import structlog
 
@@ -21,7 +22,7 @@ from coordinator.transcode import sse
 from coordinator.transcode.answer import Fold
 from settlement.charges import Settled
 from settlement.clock import Clock
-from settlement.errors import Unavailable
+from settlement.errors import PodError, Unavailable
 from settlement.money import MicroUsdc
 
 log = structlog.get_logger()
@@ -61,6 +62,7 @@ class Conclude:
         self._journal = journal
         self._clock = clock
         self._metrics = metrics
+        self._later: set[asyncio.Future[None]] = set()
 
     async def deliver_end(self, served: Served, tried: Tried, reply: Reply) -> None:
         """Capture what was delivered, then give the user the end of the answer."""
@@ -142,6 +144,23 @@ class Conclude:
             await reply.write(tried.fold.error_event(UNSETTLED))
             return await reply.end()
         raise AnswerUnsettled
+
+    def give_back_later(self, request_id: UUID) -> None:
+        """Nobody knows whether the hold of this request was placed: see that it does not stay."""
+        task = asyncio.ensure_future(self._give_back(request_id))
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+    async def _give_back(self, request_id: UUID) -> None:
+        while True:
+            try:
+                await self._money.void(request_id=request_id, reason="hold unanswered")
+            except Unavailable:
+                await asyncio.sleep(_PAUSE_SECONDS)
+            except PodError:
+                return  # it was never placed
+            else:
+                return
 
     async def void(self, served: Served, outcome: Outcome, reason: str) -> None:
         """Give the hold back; nobody pays."""

@@ -91,7 +91,11 @@ class Dispatch:
     async def _serve(self, order: Order, reply: Reply) -> None:
         input_tokens = sum(self._count(text) for text in order.ask.texts)
         offers = self._ranked(order)
-        served = await self._reserve.place(order, offers, input_tokens)
+        try:
+            served = await self._reserve.place(order, offers, input_tokens)
+        except Unavailable:
+            self._conclude.give_back_later(order.request_id)
+            raise
         self._journal.note(served.entry)
         try:
             await self._try_each(served, offers, reply)

@@ -8,6 +8,7 @@ then nobody is routed to.
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -107,7 +108,9 @@ class Routes:
                     except TimeoutError:
                         continue
             finally:
-                if not connection.is_closed():
+                # A lost connection has gone back to the pool by itself and refuses every call: that
+                # must not hide why this ended, least of all a cancellation.
+                with suppress(*TRANSIENT):
                     await connection.remove_listener(CHANNEL, self._noticed)
 
     def _noticed(self, *_: object) -> None:

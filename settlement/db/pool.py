@@ -11,7 +11,7 @@ can do in the database just what that role may.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NewType, TypeVar
 
@@ -150,10 +150,18 @@ async def only_one(pool: Pool, name: str) -> AsyncGenerator[Callable[[], bool]]:
         )
         if not got:
             raise AlreadyRunning(lock=name)
+
+        def held() -> bool:
+            try:
+                return not connection.is_closed()
+            except InterfaceError:  # a lost connection goes back to the pool by itself
+                return False
+
         try:
-            yield lambda: not connection.is_closed()
+            yield held
         finally:
-            if not connection.is_closed():
+            # The lock goes with its connection; an error here would hide why the body ended.
+            with suppress(*TRANSIENT):
                 await connection.execute(
                     "select pg_advisory_unlock(hashtextextended('podledger:' || $1, 0))", name
                 )

@@ -1,0 +1,57 @@
+"""The database goes away and comes back, and another writer takes over."""
+
+import asyncio
+
+import pytest
+
+from settlement.ledger.store import WriterFenced, open_writer
+from tests.conftest import Database
+from tests.wire.coordinator.scripted import answered, delta, events_of, finish
+from tests.wire.coordinator.world import DOLLAR, World, world
+
+_CUT = """
+  select pg_terminate_backend(pid) from pg_stat_activity
+   where application_name = 'coordinator' and datname = current_database()
+"""
+
+
+async def cut(w: World) -> None:
+    """Every connection of the coordinator to its database is lost at once."""
+    await w.pool.fetch(_CUT)
+
+
+async def test_a_stream_outlives_its_database_connections(database: Database) -> None:
+    async with world(database.dsn) as w:
+        user, operator = await w.user(), await w.operator()
+        async with w.agent(operator) as agent:
+            async with w.stream(user, agent, delta(content="hello")) as (response, job):
+                await cut(w)
+                await agent.give(job, finish())
+                await agent.done(job)
+                assert [each async for each in events_of(response)][-1] == "[DONE]"
+            assert await w.balance(user) == 25 * DOLLAR - 3
+            # Everything that listens, locks and logs has found its way back.
+            await cut(w)
+            async with asyncio.timeout(20):
+                while (await w.get("/health")).status != 200:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            serving = asyncio.create_task(answered(agent))
+            async with w.chat(user) as again:
+                assert again.status == 200
+            await serving
+        assert [row["outcome"] for row in await w.rows()] == ["settled", "settled"]
+
+
+async def test_a_fenced_coordinator_ends(database: Database) -> None:
+    with pytest.raises(WriterFenced):
+        await overtaken(database)
+
+
+async def overtaken(database: Database) -> None:
+    async with world(database.dsn) as w:
+        user, operator = await w.user(), await w.operator()
+        async with w.agent(operator):
+            await open_writer(w.pool, "coordinator")  # somebody went past the lock
+            async with w.chat(user) as response:
+                assert response.status == 409
+            await asyncio.sleep(30)
