@@ -152,12 +152,12 @@ async def running(
             writer = await retried(lambda: _take_over(pool, timer), attempts=_START_ATTEMPTS)
             async with GroupCommit(pool, writer) as books:
                 charges = FusedCharges(books)
-                tasks.create_task(charges.watch())
                 parts = assemble(settings, pool, books, charges, timer)
                 await retried(parts.routes.refresh, attempts=_START_ATTEMPTS)
-                async with _served(settings, parts, tasks) as address:
+                async with _served(settings, parts, tasks) as address, _tasks() as guard:
+                    guard.create_task(charges.watch())
                     yield address
-                charges.close()
+                    charges.close()
     finally:
         await asyncio.wait_for(pool.close(), settings.grace_seconds + 5)
 
@@ -185,7 +185,8 @@ async def _served(
         await parts.sessions.go_away()
         await parts.dispatch.drain(grace_seconds=settings.grace_seconds)
         server.should_exit = True
-        await serving
+        await asyncio.wait([serving])
+        listener.close()
         for loop in loops:
             loop.cancel()
         parts.journal.stop()
