@@ -25,14 +25,14 @@ def status(directory: Directory = DEFAULT_DIRECTORY, as_json: AsJson = False) ->
     findings = asyncio.run(_look(running))
     table = Table(box=None, pad_edge=False)
     for heading in ("role", "pid", "", "address", "says"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for name, role in running.roles.items():
         found = findings[name]
         table.add_row(
             name,
             str(role.pid or "-"),
             "well" if found.well else "not well",
-            role.url or "-",
+            (role.url or "-").split("?")[0],
             found.line,
         )
     Console(soft_wrap=True).print(table)
