@@ -209,6 +209,7 @@ async def test_a_turnover_the_books_cannot_hold_is_told_and_holds_nothing_up(des
     await booked(desk, one, two)
     assert await desk.net(desk.user) == largest
     assert await desk.incidents() == ["an amount the books cannot hold"]
+    assert await desk.halts() == ()  # money that arrives never stops us
 
 
 async def test_a_bond_released_that_nobody_posted_is_unexplained(desk: Desk) -> None:
@@ -249,21 +250,36 @@ async def test_numbers_skipped_that_nobody_gave_out_are_remembered(desk: Desk) -
     assert [tuple(row) for row in rows] == [(0, "skipped"), (2, "skipped")]
 
 
-async def test_a_bond_paid_from_the_till_that_nobody_asked_for(desk: Desk) -> None:
-    wallet = desk.wallet.pubkey()
+def fund_bond(desk: Desk, *, sequence: int) -> Answer:
     built = program.fund_bond(
         DEPLOYMENT,
         payer=ALICE,
         funder=ALICE,
-        sequence=0,
+        sequence=sequence,
         code=desk.bond_code,
-        beneficiary=wallet,
+        beneficiary=desk.wallet.pubkey(),
     )
-    funded = answer(call(built, checked(TILL, BOND, 50)), till=-50, bond=50)
-    await booked(desk, answer(deposit(desk.bond_code, 50), till=50), funded)
+    return answer(call(built, checked(TILL, BOND, 50)), till=-50, bond=50)
+
+
+async def test_a_bond_paid_from_the_till_that_nobody_asked_for(desk: Desk) -> None:
+    await booked(desk, answer(deposit(desk.bond_code, 50), till=50), fund_bond(desk, sequence=0))
     assert await desk.nets() == {accounts.bond(desk.provider_id): 50, "chain:bond": -50}
     assert (await standing(desk)).state is Standing.POSTED
     assert len(await desk.halts()) == 1
+
+
+async def test_a_bond_opened_twice_is_unexplained_on_both_sides(desk: Desk) -> None:
+    money = answer(deposit(desk.bond_code, 100), till=100)
+    await booked(desk, money, fund_bond(desk, sequence=0), fund_bond(desk, sequence=1))
+    assert await desk.nets() == {
+        accounts.bond_pending(desk.provider_id): 50,
+        accounts.bond(desk.provider_id): 50,
+        "suspense": 50,
+        "unexplained-out": -50,
+        "chain:bond": -100,
+    }
+    assert await desk.incidents() == ["the books refused an event"]
 
 
 async def test_money_between_our_vaults_that_nobody_explains_keeps_both_right(desk: Desk) -> None:
