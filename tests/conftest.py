@@ -6,6 +6,7 @@ sum to zero, nothing is below its floor, and what is held equals the open holds.
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -14,12 +15,23 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from localnet import postgres
 from settlement.db.migrate import migrate
 
 PACKAGES = ("settlement", "indexer", "coordinator")
 TEMPLATE = "podledger_template"
+
+# How hard Hypothesis works. No deadline: a loaded machine is no failure.
+_SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
+settings.register_profile(
+    "default", max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=_SLOW
+)
+settings.register_profile(
+    "nightly", max_examples=600, stateful_step_count=40, deadline=None, suppress_health_check=_SLOW
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def free_port() -> int:

@@ -1,28 +1,17 @@
-"""What tests of the books share: pools in a role, an open writer, and how hard Hypothesis works."""
+"""What tests of the books share: pools in a role and an open writer."""
 
-import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, settings
 
 from settlement.db.pool import Pool, open_pool, reading, transaction
 from settlement.ledger import accounts, store
 from settlement.ledger.operations import AccountName, Balance, Operation, Outcome, Writer
 from tests import factories
 from tests.conftest import Database
-
-_SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
-settings.register_profile(
-    "default", max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=_SLOW
-)
-settings.register_profile(
-    "nightly", max_examples=600, stateful_step_count=40, deadline=None, suppress_health_check=_SLOW
-)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 @dataclass(frozen=True, kw_only=True)
