@@ -144,12 +144,11 @@ async def skipped(tx: Tx, fact: NumbersSkipped) -> list[Operation]:
         if found is None:
             await tx.execute(_SQL["number_gone"], sequence, "skipped", fact.key.reference)
             continue
-        if found.intent.state is PayoutState.SKIPPED and found.ended_by != fact.key.reference:
-            continue  # a mask may name numbers that were burned before
         if found.intent.state is PayoutState.PAID:
             # The chain refuses this; if it is shown to us, what we know of the chain is wrong.
             await halt(tx, "number_used_twice", f"#{sequence} by {fact.key.reference}")
             continue
+        # A mask may name numbers that were burned before: those are replays too.
         await _finish(tx, found, PayoutEvent.SKIPPED, fact.key, fact.moment)
         voids.append(Void(hold_id=found.intent.payout_id, reason=f"number {sequence} skipped"))
     return voids

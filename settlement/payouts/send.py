@@ -153,8 +153,8 @@ async def send_waiting(road: Road) -> int:
 async def _about_to_send(road: Road, payout_id: UUID, attempt: int) -> bool:
     async with transaction(road.pool) as tx:
         intent = await store.locked(tx, payout_id)
-        if intent is None or intent.state not in (PayoutState.SIGNED, PayoutState.SENT):
-            return False
+        assert intent is not None, "an attempt has its payout"
+        # Nothing when the attempt was closed meanwhile: its blockhash is dead, or the end was seen.
         sends = await tx.fetchval(_SQL["about_to_send"], payout_id, attempt, road.clock.now())
         if sends is None:
             return False

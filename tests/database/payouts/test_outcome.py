@@ -57,6 +57,17 @@ async def test_the_same_fact_again_changes_nothing(world: World) -> None:
     assert await reasons(world) == ()
 
 
+async def test_the_same_payment_by_another_movement_is_a_second_payment(world: World) -> None:
+    """The chain refuses this. If it is shown to us all the same, money left twice."""
+    operator = await world.operator()
+    seen = await on_its_way(world, operator)
+    await world.take_in(seen)
+    (second,) = await world.take_in(replace(seen, key=key()))
+    assert second.code is Code.APPLIED
+    assert await world.balance(f"host:{operator.provider_id}") == (80 * USDC, 0)
+    assert await reasons(world) == ("unexpected_payment",)
+
+
 async def test_a_payment_nobody_asked_for_is_booked_and_halts(world: World) -> None:
     """The payer's key is abused, or the books were restored from before the request."""
     operator = await world.operator()

@@ -1,11 +1,16 @@
 """A round of the worker: what it does, and what makes it stand still."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 
 from settlement.chain import program
+from settlement.chain.answers import AccountAt
+from settlement.chain.program import SYSTEM_PROGRAM
 from settlement.db.pool import transaction
 from settlement.money import Lamports
 from settlement.payouts.halt import halt
@@ -14,6 +19,7 @@ from settlement.payouts.rounds import Round, Rounds
 from settlement.payouts.states import PayoutState
 from settlement.payouts.survey import TillUnreadable, read_till
 from settlement.withdrawals import Withdrawal, WithdrawalStatus
+from tests.database.payouts.chain import FakeChain
 from tests.database.payouts.world import USDC, World
 
 
@@ -82,6 +88,18 @@ async def test_a_till_that_is_not_there_is_waited_for(world: World) -> None:
     elsewhere = program.Deployment(program_id=Keypair().pubkey(), mint=world.deployment.mint)
     with pytest.raises(TillUnreadable):
         await read_till(world.chain, elsewhere)
+
+
+async def test_accounts_of_another_program_are_not_believed(world: World) -> None:
+    class Impostor(FakeChain):
+        async def accounts(self, addresses: Sequence[Pubkey]) -> tuple[AccountAt, ...]:
+            found = await super().accounts(addresses)
+            forged = (replace(at.account, owner=SYSTEM_PROGRAM) for at in found if at.account)
+            return tuple(replace(at, account=one) for at, one in zip(found, forged, strict=True))
+
+    impostor = Impostor(deployment=world.deployment, payer=world.key.address)
+    with pytest.raises(TillUnreadable):
+        await read_till(impostor, world.deployment)
 
 
 async def test_books_of_another_program_are_not_numbered(world: World) -> None:
