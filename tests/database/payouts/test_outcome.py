@@ -13,7 +13,7 @@ from settlement.ledger.operations import Code
 from settlement.money import MicroUsdc, Slot
 from settlement.payouts.halt import halted, lift
 from settlement.payouts.outcome import NumbersSkipped, PaymentSeen
-from settlement.withdrawals import WithdrawalStatus
+from settlement.withdrawals import Withdrawal, WithdrawalStatus
 from tests.database.payouts.world import NOW, USDC, Operator, World
 
 
@@ -151,7 +151,10 @@ async def test_a_promise_kept_wrongly_waits_for_a_person(world: World, what: str
 
 async def test_skipped_numbers_give_the_money_back(world: World) -> None:
     operator = await world.operator()
-    asked = [await world.withdraw(operator, 10 * USDC) for _ in range(3)]
+    asked: list[Withdrawal] = []
+    for _ in range(3):
+        asked.append(await world.withdraw(operator, 10 * USDC))
+        world.clock.forward(timedelta(seconds=1))
     await world.number()
     seen = NumbersSkipped(key=key(), moment=moment(), sequences=(0, 2, 7))
     outcomes = await world.take_in(seen)
