@@ -94,8 +94,13 @@ async def test_accounts_of_another_program_are_not_believed(world: World) -> Non
     class Impostor(FakeChain):
         async def accounts(self, addresses: Sequence[Pubkey]) -> tuple[AccountAt, ...]:
             found = await super().accounts(addresses)
-            forged = (replace(at.account, owner=SYSTEM_PROGRAM) for at in found if at.account)
-            return tuple(replace(at, account=one) for at, one in zip(found, forged, strict=True))
+            forged: list[AccountAt] = []
+            for at in found:
+                assert at.account is not None
+                if at.account.owner == self.deployment.program_id:
+                    at = replace(at, account=replace(at.account, owner=SYSTEM_PROGRAM))
+                forged.append(at)
+            return tuple(forged)
 
     impostor = Impostor(deployment=world.deployment, payer=world.key.address)
     with pytest.raises(TillUnreadable):
