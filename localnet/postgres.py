@@ -231,11 +231,12 @@ def _remove_dead_lock(cluster: Cluster) -> None:
     number, and numbers are reused; we know better, because we know what a postmaster looks like.
     """
     lock = cluster.data / "postmaster.pid"
-    if not lock.exists():
+    try:
+        number = lock.read_text().split("\n", 1)[0].strip()
+    except FileNotFoundError:
         return
-    number = lock.read_text().split("\n", 1)[0].strip()
     command_line = Path(f"/proc/{number}/cmdline")
     if command_line.exists() and str(cluster.data.absolute()).encode() in command_line.read_bytes():
         raise PostgresFailed(f"a PostgreSQL server (pid {number}) already uses {cluster.data}")
     if Path("/proc").exists() or not number.isdigit():
-        lock.unlink()
+        lock.unlink(missing_ok=True)  # a server that is just ending removes it itself
