@@ -235,8 +235,15 @@ def _remove_dead_lock(cluster: Cluster) -> None:
         number = lock.read_text().split("\n", 1)[0].strip()
     except FileNotFoundError:
         return
-    command_line = Path(f"/proc/{number}/cmdline")
-    if command_line.exists() and str(cluster.data.absolute()).encode() in command_line.read_bytes():
+    if str(cluster.data.absolute()).encode() in _command_line(number):
         raise PostgresFailed(f"a PostgreSQL server (pid {number}) already uses {cluster.data}")
     if Path("/proc").exists() or not number.isdigit():
         lock.unlink(missing_ok=True)  # a server that is just ending removes it itself
+
+
+def _command_line(pid: str) -> bytes:
+    """How a process was started; nothing when it is gone, or going."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
