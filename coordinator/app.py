@@ -166,10 +166,22 @@ async def running(
 async def _served(
     settings: CoordinatorSettings, parts: Parts, tasks: asyncio.TaskGroup
 ) -> AsyncGenerator[Address]:
-    """Listen and work; at the end let go in the order that loses nothing."""
-    listener = socket.create_server(
-        (settings.listen.host, settings.listen.port), backlog=2048, reuse_port=False
-    )
+    """Listen and work until left."""
+    where = (settings.listen.host, settings.listen.port)
+    with socket.create_server(where, backlog=2048, reuse_port=False) as listener:
+        async with _serving(listener, settings, parts, tasks):
+            port = int(listener.getsockname()[1])
+            yield Address(host=settings.listen.host, port=port)
+
+
+@asynccontextmanager
+async def _serving(
+    listener: socket.socket,
+    settings: CoordinatorSettings,
+    parts: Parts,
+    tasks: asyncio.TaskGroup,
+) -> AsyncGenerator[None]:
+    """All that works while open; at the end let go in the order that loses nothing."""
     server = _Server(_uvicorn_config(parts.front, settings))
     journal = tasks.create_task(parts.journal.run())
     loops = [
@@ -178,15 +190,13 @@ async def _served(
     ]
     serving = tasks.create_task(server.serve(sockets=[listener]))
     try:
-        port = int(listener.getsockname()[1])
-        yield Address(host=settings.listen.host, port=port)
+        yield
     finally:
         await parts.dispatch.drain(grace_seconds=settings.grace_seconds)
         await parts.sessions.go_away()
         await parts.dispatch.drain(grace_seconds=settings.grace_seconds)
         server.should_exit = True
         await asyncio.wait([serving])
-        listener.close()
         for loop in loops:
             loop.cancel()
         parts.journal.stop()

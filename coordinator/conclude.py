@@ -115,8 +115,12 @@ class Conclude:
         except Exception:
             log.exception("capture_failed", request=str(served.order.request_id))
             await written
+            # Whether it was captured is not known here: the books know, the next start asks them.
             served.note(outcome=Outcome.UNSETTLED)
-            self._journal.note(served.entry)
+            now = self._clock.now()
+            self._journal.note(
+                dataclasses.replace(served.entry, gross_microusdc=None, ended_at=now)
+            )
             return None
         await written
         return settled

@@ -20,6 +20,7 @@ from asyncpg.exceptions import (
     ConnectionDoesNotExistError,
     DeadlockDetectedError,
     InterfaceError,
+    InternalClientError,
     LockNotAvailableError,
     OperatorInterventionError,
     PostgresConnectionError,
@@ -46,6 +47,7 @@ TRANSIENT = (
     ConnectionError,
     DeadlockDetectedError,
     InterfaceError,
+    InternalClientError,  # a connection lost in the middle of a word
     LockNotAvailableError,
     OSError,
     OperatorInterventionError,  # the server is stopping, was killed, or is starting again
