@@ -32,7 +32,7 @@ from coordinator.metrics import Metrics
 from coordinator.routes import Routes
 from coordinator.sessions import Sessions
 from coordinator.tokens import o200k
-from settlement.charges import Charges, void_abandoned
+from settlement.charges import Charges, Settled, void_abandoned
 from settlement.clock import Clock, SystemClock
 from settlement.db.pool import (
     TRANSIENT,
@@ -82,11 +82,33 @@ class FusedCharges(Charges):
         self._blown: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def hold(self, *, request_id: UUID, user_id: UUID, amount_microusdc: MicroUsdc) -> int:
-        """As in `Charges`; being fenced blows the fuse. Every paid request begins here."""
-        try:
+        """As in `Charges`; being fenced blows the fuse."""
+        with self._fused():
             return await super().hold(
                 request_id=request_id, user_id=user_id, amount_microusdc=amount_microusdc
             )
+
+    async def capture(
+        self, *, request_id: UUID, user_id: UUID, provider_id: UUID, gross_microusdc: MicroUsdc
+    ) -> Settled:
+        """As in `Charges`; being fenced blows the fuse."""
+        with self._fused():
+            return await super().capture(
+                request_id=request_id,
+                user_id=user_id,
+                provider_id=provider_id,
+                gross_microusdc=gross_microusdc,
+            )
+
+    async def void(self, *, request_id: UUID, reason: str) -> None:
+        """As in `Charges`; being fenced blows the fuse."""
+        with self._fused():
+            await super().void(request_id=request_id, reason=reason)
+
+    @contextmanager
+    def _fused(self) -> Generator[None]:
+        try:
+            yield
         except WriterFenced as fenced:
             if not self._blown.done():
                 self._blown.set_exception(fenced)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from settlement.ledger.store import WriterFenced, open_writer
@@ -54,4 +55,32 @@ async def overtaken(database: Database) -> None:
             await open_writer(w.pool, "coordinator")  # somebody went past the lock
             async with w.chat(user) as response:
                 assert response.status == 409
+            await asyncio.sleep(30)
+
+
+async def test_an_answer_that_cannot_be_settled_is_logged_as_such(database: Database) -> None:
+    with pytest.raises(WriterFenced):
+        await overtaken_in_an_answer(database)
+    connection = await asyncpg.connect(database.dsn)
+    try:
+        rows = await connection.fetch(
+            "select outcome, gross_microusdc, ended_at is not null from coordinator.request"
+        )
+        charges = await connection.fetchval("select count(*) from settlement.charge")
+    finally:
+        await connection.close()
+    assert [tuple(row) for row in rows] == [("unsettled", None, True)]
+    assert charges == 0
+
+
+async def overtaken_in_an_answer(database: Database) -> None:
+    async with world(database.dsn) as w:
+        user, operator = await w.user(), await w.operator()
+        async with w.agent(operator) as agent:
+            async with w.stream(user, agent, delta(content="hello")) as (response, job):
+                await open_writer(w.pool, "coordinator")  # somebody went past the lock
+                await agent.give(job, finish())
+                await agent.done(job)
+                async for event in events_of(response):
+                    assert event != "[DONE]"
             await asyncio.sleep(30)
