@@ -1,71 +1,25 @@
-"""The bond program's instructions, read from raw bytes: which one, its arguments, its accounts.
+"""The bond program's instructions, read from raw bytes and written to them.
 
-Accounts are listed once per instruction, in order, with their flags; `program` writes that list and
-`decode_instruction` reads it back. Lengths are strict: an instruction that is not fully understood
-raises, it is never guessed. Pure; the amounts of `post_bond`, `fund_bond` and `release` are not in
-their data but in the inner token transfer.
+One class an instruction (those of the owners are in `governance`), with the accounts that differ
+from call to call and its arguments; `abi.SHAPES` says how it stands in bytes. Lengths are strict:
+an instruction that is not fully understood raises, it is never guessed. Pure; the amounts of
+`post_bond`, `fund_bond`, `release` and `execute_seizure` are not in their data but in the inner
+token transfer.
 """
 
-import hashlib
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, fields
+from typing import Any, Final, cast, get_args
 
+from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 
-from settlement.chain.layouts import (
-    CODE_LENGTH,
-    REFERENCE_LENGTH,
-    VACANT,
-    WORD_BITS,
-    Parameters,
-    Reader,
-    read_parameters,
-)
+from settlement.chain.abi import KINDS, OPEN_ENDED, SHAPES, instruction_discriminator
+from settlement.chain.governance import GovernanceInstruction
+from settlement.chain.layouts import WORD_BITS, Reader
 from settlement.errors import Refused
 from settlement.money import MicroUsdc
-
-# The accounts of each instruction, in order: s signs, w is written.
-INSTRUCTION_ACCOUNTS: Final = {
-    "initialize": (
-        "upgrade_authority:s funder:sw program_data: config:w escrow:w payouts:w till_authority:"
-        " till_vault:w bond_vault:w mint: token_program: associated_token_program: system_program:"
-    ),
-    "deposit_usdc": (
-        "depositor_ata:w ops_wallet_ata:w config: depositor:sw mint: token_program:"
-        " associated_token_program:"
-    ),
-    "post_bond": (
-        "depositor:s funder:sw depositor_ata:w bond_vault:w bond:w escrow:w config: mint:"
-        " token_program: system_program:"
-    ),
-    "fund_bond": (
-        "payer:s funder:sw till_authority: till_vault:w bond_vault:w bond:w escrow:w payouts:w"
-        " config: mint: token_program: system_program:"
-    ),
-    "retire": "signer:s bond:w config:",
-    "release": (
-        "bond:w beneficiary: destination:w rent_payer:w bond_vault:w escrow:w config: mint:"
-        " token_program:"
-    ),
-    "pay": (
-        "payer:s destination:w till_authority: till_vault:w payouts:w config: mint: token_program:"
-    ),
-    "skip": "signer:s payouts:w config:",
-}
-
-
-# How many bytes follow the discriminator.
-ARGUMENT_SIZES: Final = {
-    "initialize": 216,
-    "deposit_usdc": 16,
-    "post_bond": 40,
-    "fund_bond": 48,
-    "retire": 8,
-    "release": 8,
-    "pay": 40,
-    "skip": 16,
-}
 
 
 class UnknownInstruction(Refused):
@@ -73,38 +27,11 @@ class UnknownInstruction(Refused):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InitialRoles:
-    """Who may do what from the start. A role left out is vacant; no two may be the same key."""
-
-    admin: Pubkey
-    payer: Pubkey = VACANT
-    proposer: Pubkey = VACANT
-    arbiter: Pubkey = VACANT
-    guardian: Pubkey = VACANT
-
-
-@dataclass(frozen=True, kw_only=True)
-class Initialize:
-    """The deployment was set up."""
-
-    upgrade_authority: Pubkey
-    funder: Pubkey
-    config: Pubkey
-    mint: Pubkey
-    till_vault: Pubkey
-    bond_vault: Pubkey
-    roles: InitialRoles
-    parameters: Parameters
-
-
-@dataclass(frozen=True, kw_only=True)
 class DepositUsdc:
     """A coded deposit into the till vault."""
 
     depositor: Pubkey
-    source: Pubkey
-    vault: Pubkey
-    mint: Pubkey
+    depositor_ata: Pubkey
     code: bytes
     amount_microusdc: MicroUsdc
 
@@ -115,8 +42,7 @@ class PostBond:
 
     depositor: Pubkey
     funder: Pubkey
-    source: Pubkey
-    bond_vault: Pubkey
+    depositor_ata: Pubkey
     bond: Pubkey
     code: bytes
     beneficiary: Pubkey
@@ -128,8 +54,6 @@ class FundBond:
 
     payer: Pubkey
     funder: Pubkey
-    till_vault: Pubkey
-    bond_vault: Pubkey
     bond: Pubkey
     sequence: int
     code: bytes
@@ -146,6 +70,25 @@ class Retire:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CancelRetire:
+    """A bond's cooldown was stopped: it is Posted again."""
+
+    beneficiary: Pubkey
+    bond: Pubkey
+    code: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetBeneficiary:
+    """A bond was handed to somebody else, both signing. Its address stays."""
+
+    beneficiary: Pubkey
+    new_beneficiary: Pubkey
+    bond: Pubkey
+    code: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
 class Release:
     """A bond went back to its beneficiary."""
 
@@ -153,7 +96,71 @@ class Release:
     beneficiary: Pubkey
     destination: Pubkey
     rent_payer: Pubkey
-    bond_vault: Pubkey
+    code: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposeSeizure:
+    """A seizure was proposed; its clocks run from now."""
+
+    proposer: Pubkey
+    bond: Pubkey
+    code: bytes
+    evidence_hash: bytes
+    reason: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithdrawProposal:
+    """The proposer took a seizure back."""
+
+    proposer: Pubkey
+    bond: Pubkey
+    code: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """The beneficiary contested a seizure: now the arbiter decides."""
+
+    beneficiary: Pubkey
+    bond: Pubkey
+    code: bytes
+    reply_hash: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uphold:
+    """The arbiter found for the proposer."""
+
+    arbiter: Pubkey
+    bond: Pubkey
+    code: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dismiss:
+    """The arbiter found for the beneficiary: the seizure is over."""
+
+    arbiter: Pubkey
+    bond: Pubkey
+    code: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecuteSeizure:
+    """A bond went to the till vault, after its windows. Anybody may do it."""
+
+    bond: Pubkey
+    rent_payer: Pubkey
+    code: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lapse:
+    """A seizure past its time was cleared. Anybody may do it."""
+
+    bond: Pubkey
     code: bytes
 
 
@@ -163,10 +170,20 @@ class Pay:
 
     payer: Pubkey
     destination: Pubkey
-    till_vault: Pubkey
     sequence: int
     amount_microusdc: MicroUsdc
     code: bytes
+    reference: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovePay:
+    """The admin approved one payment above the caps, for 24 hours."""
+
+    admin: Pubkey
+    sequence: int
+    amount_microusdc: MicroUsdc
+    destination: Pubkey
     reference: bytes
 
 
@@ -184,127 +201,98 @@ class Skip:
         return tuple(self.first + bit for bit in range(WORD_BITS) if self.mask >> bit & 1)
 
 
-ProgramInstruction = Initialize | DepositUsdc | PostBond | FundBond | Retire | Release | Pay | Skip
+@dataclass(frozen=True, kw_only=True)
+class SweepSurplus:
+    """What the bond vault held beyond the bonds went to the till vault. Anybody may do it."""
 
 
-def instruction_discriminator(name: str) -> bytes:
-    """The first eight bytes of an instruction of this name, as Anchor computes them."""
-    return hashlib.sha256(f"global:{name}".encode()).digest()[:8]
+@dataclass(frozen=True, kw_only=True)
+class RecoverStray:
+    """Tokens sent to an account of ours by mistake: USDC to the till vault, others as named."""
+
+    admin: Pubkey
+    authority: Pubkey
+    stray: Pubkey
+    destination: Pubkey
+    stray_mint: Pubkey
 
 
-def _initialize(data: Reader, keys: Mapping[str, Pubkey]) -> Initialize:
-    return Initialize(
-        upgrade_authority=keys["upgrade_authority"],
-        funder=keys["funder"],
-        config=keys["config"],
-        mint=keys["mint"],
-        till_vault=keys["till_vault"],
-        bond_vault=keys["bond_vault"],
-        roles=InitialRoles(
-            admin=data.key(),
-            proposer=data.key(),
-            arbiter=data.key(),
-            guardian=data.key(),
-            payer=data.key(),
-        ),
-        parameters=read_parameters(data),
-    )
+BondInstruction = (
+    PostBond
+    | FundBond
+    | Retire
+    | CancelRetire
+    | SetBeneficiary
+    | Release
+    | ProposeSeizure
+    | WithdrawProposal
+    | Contest
+    | Uphold
+    | Dismiss
+    | ExecuteSeizure
+    | Lapse
+)
+ProgramInstruction = (
+    DepositUsdc
+    | Pay
+    | ApprovePay
+    | Skip
+    | SweepSurplus
+    | RecoverStray
+    | BondInstruction
+    | GovernanceInstruction
+)
 
 
-def _deposit_usdc(data: Reader, keys: Mapping[str, Pubkey]) -> DepositUsdc:
-    return DepositUsdc(
-        depositor=keys["depositor"],
-        source=keys["depositor_ata"],
-        vault=keys["ops_wallet_ata"],
-        mint=keys["mint"],
-        code=data.take(CODE_LENGTH),
-        amount_microusdc=data.amount(),
-    )
+def instruction_name(kind: type[ProgramInstruction]) -> str:
+    """The name in the program's table: the class name in snake case."""
+    return re.sub(r"(?<!^)([A-Z])", r"_\1", kind.__name__).lower()
 
 
-def _post_bond(data: Reader, keys: Mapping[str, Pubkey]) -> PostBond:
-    return PostBond(
-        depositor=keys["depositor"],
-        funder=keys["funder"],
-        source=keys["depositor_ata"],
-        bond_vault=keys["bond_vault"],
-        bond=keys["bond"],
-        code=data.take(CODE_LENGTH),
-        beneficiary=data.key(),
-    )
-
-
-def _fund_bond(data: Reader, keys: Mapping[str, Pubkey]) -> FundBond:
-    return FundBond(
-        payer=keys["payer"],
-        funder=keys["funder"],
-        till_vault=keys["till_vault"],
-        bond_vault=keys["bond_vault"],
-        bond=keys["bond"],
-        sequence=data.u64(),
-        code=data.take(CODE_LENGTH),
-        beneficiary=data.key(),
-    )
-
-
-def _retire(data: Reader, keys: Mapping[str, Pubkey]) -> Retire:
-    return Retire(signer=keys["signer"], bond=keys["bond"], code=data.take(CODE_LENGTH))
-
-
-def _release(data: Reader, keys: Mapping[str, Pubkey]) -> Release:
-    return Release(
-        bond=keys["bond"],
-        beneficiary=keys["beneficiary"],
-        destination=keys["destination"],
-        rent_payer=keys["rent_payer"],
-        bond_vault=keys["bond_vault"],
-        code=data.take(CODE_LENGTH),
-    )
-
-
-def _pay(data: Reader, keys: Mapping[str, Pubkey]) -> Pay:
-    return Pay(
-        payer=keys["payer"],
-        destination=keys["destination"],
-        till_vault=keys["till_vault"],
-        sequence=data.u64(),
-        amount_microusdc=data.amount(),
-        code=data.take(CODE_LENGTH),
-        reference=data.take(REFERENCE_LENGTH),
-    )
-
-
-def _skip(data: Reader, keys: Mapping[str, Pubkey]) -> Skip:
-    return Skip(signer=keys["signer"], first=data.u64(), mask=data.u64())
-
-
-_DECODERS: Final = {
-    "initialize": _initialize,
-    "deposit_usdc": _deposit_usdc,
-    "post_bond": _post_bond,
-    "fund_bond": _fund_bond,
-    "retire": _retire,
-    "release": _release,
-    "pay": _pay,
-    "skip": _skip,
+_CLASSES: Final[Mapping[str, type[ProgramInstruction]]] = {
+    instruction_name(kind): kind for kind in get_args(ProgramInstruction)
 }
-_NAMES: Final = {instruction_discriminator(name): name for name in _DECODERS}
+_NAMES: Final = {instruction_discriminator(name): name for name in SHAPES}
+
+
+def encode_instruction(
+    program_id: Pubkey, known: Mapping[str, Pubkey], instruction: ProgramInstruction
+) -> Instruction:
+    """Write one instruction; `known` are the accounts that follow from the deployment."""
+    name = instruction_name(type(instruction))
+    shape = SHAPES[name]
+    named = {field.name: getattr(instruction, field.name) for field in fields(instruction)}
+    data = b"".join(KINDS[kind].write(named[argument]) for argument, kind in shape.arguments)
+    keys = {**known, **named}
+    accounts = [
+        AccountMeta(keys[account], "s" in flags, "w" in flags) for account, flags in shape.accounts
+    ]
+    return Instruction(program_id, instruction_discriminator(name) + data, accounts)
 
 
 def decode_instruction(data: bytes, accounts: Sequence[Pubkey]) -> ProgramInstruction:
     """Read one instruction that the program carried out.
 
-    Raises `UnknownInstruction` for an unknown discriminator or a wrong number of bytes or accounts.
-    Only `deposit_usdc` may carry extra accounts, as the wire's clients may add reference keys.
+    Raises `UnknownInstruction` for an unknown discriminator, a wrong number of bytes or accounts,
+    or a role or pause bit without a name. Only `deposit_usdc` may carry extra accounts, as the
+    wire's clients may add reference keys.
     """
     name = _NAMES.get(bytes(data[:8]))
-    if name is None or len(data) != 8 + ARGUMENT_SIZES[name]:
+    if name is None or len(data) != 8 + SHAPES[name].argument_size:
         raise UnknownInstruction(discriminator=bytes(data[:8]).hex(), length=len(data))
-    names = [entry.split(":")[0] for entry in INSTRUCTION_ACCOUNTS[name].split()]
-    extra = len(accounts) - len(names)
-    if extra < 0 or (extra > 0 and name != "deposit_usdc"):
+    shape = SHAPES[name]
+    extra = len(accounts) - len(shape.accounts)
+    if extra < 0 or (extra > 0 and name not in OPEN_ENDED):
         raise UnknownInstruction(instruction=name, accounts=len(accounts))
     reader = Reader(bytes(data))
-    instruction = _DECODERS[name](reader, dict(zip(names, accounts, strict=False)))
+    found: dict[str, object] = {
+        account: key for (account, _), key in zip(shape.accounts, accounts, strict=False)
+    }
+    try:
+        found |= {argument: KINDS[kind].read(reader) for argument, kind in shape.arguments}
+    except ValueError as error:
+        raise UnknownInstruction(instruction=name, problem=str(error)) from None
     reader.end()
-    return instruction
+    kind = _CLASSES[name]
+    chosen = {field.name: found[field.name] for field in fields(kind)}
+    return kind(**cast("dict[str, Any]", chosen))

@@ -13,21 +13,47 @@ from typing import Final
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 
-from settlement.chain.instructions import (
-    INSTRUCTION_ACCOUNTS,
-    DepositUsdc,
-    FundBond,
+from settlement.chain.abi import InitialRoles, PauseBit, Role
+from settlement.chain.governance import (
+    AcceptAdmin,
+    ApplyParams,
+    ApplyRole,
+    CancelNomination,
+    CancelParams,
+    CancelRole,
+    GovernanceInstruction,
+    GrantRole,
     Initialize,
-    InitialRoles,
+    NominateAdmin,
+    Pause,
+    RevokeRole,
+    SetParams,
+    Unpause,
+)
+from settlement.chain.instructions import (
+    ApprovePay,
+    CancelRetire,
+    Contest,
+    DepositUsdc,
+    Dismiss,
+    ExecuteSeizure,
+    FundBond,
+    Lapse,
     Pay,
     PostBond,
     ProgramInstruction,
+    ProposeSeizure,
+    RecoverStray,
     Release,
     Retire,
+    SetBeneficiary,
     Skip,
+    SweepSurplus,
     UnknownInstruction,
+    Uphold,
+    WithdrawProposal,
     decode_instruction,
-    instruction_discriminator,
+    encode_instruction,
 )
 from settlement.chain.layouts import (
     CODE_LENGTH,
@@ -54,27 +80,55 @@ __all__ = [
     "REFERENCE_LENGTH",
     "SYSTEM_PROGRAM",
     "TOKEN_PROGRAM",
+    "AcceptAdmin",
+    "ApplyParams",
+    "ApplyRole",
+    "ApprovePay",
     "Bond",
     "BondState",
+    "CancelNomination",
+    "CancelParams",
+    "CancelRetire",
+    "CancelRole",
     "Config",
+    "Contest",
     "Deployment",
     "DepositUsdc",
+    "Dismiss",
     "Escrow",
+    "ExecuteSeizure",
     "FundBond",
+    "GovernanceInstruction",
+    "GrantRole",
     "InitialParameters",
     "InitialRoles",
     "Initialize",
+    "Lapse",
+    "NominateAdmin",
+    "Pause",
+    "PauseBit",
     "Pay",
     "Payouts",
     "PostBond",
     "ProgramInstruction",
+    "ProposeSeizure",
+    "RecoverStray",
     "Release",
     "Retire",
+    "RevokeRole",
+    "Role",
     "SeizureState",
+    "SetBeneficiary",
+    "SetParams",
     "Skip",
+    "SweepSurplus",
     "UnknownAccount",
     "UnknownInstruction",
+    "Unpause",
+    "Uphold",
+    "WithdrawProposal",
     "associated_token_address",
+    "build",
     "create_associated_token_account",
     "decode_account",
     "decode_instruction",
@@ -165,8 +219,8 @@ def associated_token_address(owner: Pubkey, mint: Pubkey) -> Pubkey:
     return Pubkey.find_program_address(seeds, ATA_PROGRAM)[0]
 
 
-def _build(deployment: Deployment, name: str, data: bytes, **named: Pubkey) -> Instruction:
-    """Lay the accounts out in the table's order; those of the deployment fill themselves in."""
+def build(deployment: Deployment, instruction: ProgramInstruction) -> Instruction:
+    """The instruction as the chain takes it; accounts of the deployment fill themselves in."""
     known = {
         "config": deployment.config,
         "escrow": deployment.escrow,
@@ -180,26 +234,8 @@ def _build(deployment: Deployment, name: str, data: bytes, **named: Pubkey) -> I
         "token_program": TOKEN_PROGRAM,
         "associated_token_program": ATA_PROGRAM,
         "system_program": SYSTEM_PROGRAM,
-        **named,
     }
-    accounts: list[AccountMeta] = []
-    for entry in INSTRUCTION_ACCOUNTS[name].split():
-        account, flags = entry.split(":")
-        accounts.append(AccountMeta(known[account], "s" in flags, "w" in flags))
-    return Instruction(deployment.program_id, instruction_discriminator(name) + data, accounts)
-
-
-def _u64(value: int) -> bytes:
-    return value.to_bytes(8, "little")
-
-
-def _i64(value: int) -> bytes:
-    return value.to_bytes(8, "little", signed=True)
-
-
-def _code(code: bytes) -> bytes:
-    assert len(code) == CODE_LENGTH, "a code is eight bytes"
-    return code
+    return encode_instruction(deployment.program_id, known, instruction)
 
 
 def initialize(
@@ -211,15 +247,11 @@ def initialize(
     parameters: InitialParameters,
 ) -> Instruction:
     """Create Config, Escrow, Payouts and both vaults, once, by the program's upgrade authority."""
-    keys = (roles.admin, roles.proposer, roles.arbiter, roles.guardian, roles.payer)
-    data = b"".join(bytes(key) for key in keys)
-    data += _u64(parameters.bond_amount_microusdc)
-    data += _i64(parameters.cooldown_seconds) + _i64(parameters.dispute_seconds)
-    data += _i64(parameters.decision_seconds) + _i64(parameters.execution_seconds)
-    data += _u64(parameters.payout_single_cap_microusdc)
-    data += _u64(parameters.payout_window_cap_microusdc)
-    return _build(
-        deployment, "initialize", data, upgrade_authority=upgrade_authority, funder=funder
+    return build(
+        deployment,
+        Initialize(
+            upgrade_authority=upgrade_authority, funder=funder, roles=roles, parameters=parameters
+        ),
     )
 
 
@@ -227,12 +259,14 @@ def deposit_usdc(
     deployment: Deployment, *, depositor: Pubkey, code: bytes, amount_microusdc: MicroUsdc
 ) -> Instruction:
     """Move USDC from the depositor's token account into the till vault, under a code."""
-    return _build(
+    return build(
         deployment,
-        "deposit_usdc",
-        _code(code) + _u64(amount_microusdc),
-        depositor=depositor,
-        depositor_ata=associated_token_address(depositor, deployment.mint),
+        DepositUsdc(
+            depositor=depositor,
+            depositor_ata=associated_token_address(depositor, deployment.mint),
+            code=code,
+            amount_microusdc=amount_microusdc,
+        ),
     )
 
 
@@ -240,14 +274,16 @@ def post_bond(
     deployment: Deployment, *, depositor: Pubkey, funder: Pubkey, code: bytes, beneficiary: Pubkey
 ) -> Instruction:
     """Open a bond for the beneficiary, of exactly the bond amount, paid by the depositor."""
-    return _build(
+    return build(
         deployment,
-        "post_bond",
-        _code(code) + bytes(beneficiary),
-        depositor=depositor,
-        funder=funder,
-        depositor_ata=associated_token_address(depositor, deployment.mint),
-        bond=deployment.bond(code, beneficiary),
+        PostBond(
+            depositor=depositor,
+            funder=funder,
+            depositor_ata=associated_token_address(depositor, deployment.mint),
+            bond=deployment.bond(code, beneficiary),
+            code=code,
+            beneficiary=beneficiary,
+        ),
     )
 
 
@@ -261,22 +297,33 @@ def fund_bond(
     beneficiary: Pubkey,
 ) -> Instruction:
     """Open a bond paid from the till vault, under a payout number."""
-    return _build(
+    return build(
         deployment,
-        "fund_bond",
-        _u64(sequence) + _code(code) + bytes(beneficiary),
-        payer=payer,
-        funder=funder,
-        bond=deployment.bond(code, beneficiary),
+        FundBond(
+            payer=payer,
+            funder=funder,
+            bond=deployment.bond(code, beneficiary),
+            sequence=sequence,
+            code=code,
+            beneficiary=beneficiary,
+        ),
     )
 
 
 def retire(
-    deployment: Deployment, *, signer: Pubkey, code: bytes, beneficiary: Pubkey
+    deployment: Deployment,
+    *,
+    signer: Pubkey,
+    code: bytes,
+    beneficiary: Pubkey,
+    first_beneficiary: Pubkey | None = None,
 ) -> Instruction:
-    """Start the cooldown; `signer` is the beneficiary or the proposer."""
-    bond = deployment.bond(code, beneficiary)
-    return _build(deployment, "retire", _code(code), signer=signer, bond=bond)
+    """Start the cooldown; `signer` is the beneficiary or the proposer.
+
+    A bond handed over by `SetBeneficiary` still stands at the address of `first_beneficiary`.
+    """
+    bond = deployment.bond(code, first_beneficiary or beneficiary)
+    return build(deployment, Retire(signer=signer, bond=bond, code=code))
 
 
 def release(
@@ -287,19 +334,23 @@ def release(
     rent_payer: Pubkey,
     destination: Pubkey | None = None,
     signed: bool = False,
+    first_beneficiary: Pubkey | None = None,
 ) -> Instruction:
     """Send a bond back after its cooldown. Unsigned it may only go to the canonical account of
     the beneficiary (the default); signed by the beneficiary, to any `destination`.
+
+    A bond handed over by `SetBeneficiary` still stands at the address of `first_beneficiary`.
     """
     canonical = associated_token_address(beneficiary, deployment.mint)
-    instruction = _build(
+    instruction = build(
         deployment,
-        "release",
-        _code(code),
-        bond=deployment.bond(code, beneficiary),
-        beneficiary=beneficiary,
-        destination=destination or canonical,
-        rent_payer=rent_payer,
+        Release(
+            bond=deployment.bond(code, first_beneficiary or beneficiary),
+            beneficiary=beneficiary,
+            destination=destination or canonical,
+            rent_payer=rent_payer,
+            code=code,
+        ),
     )
     accounts = list(instruction.accounts)
     accounts[1] = AccountMeta(beneficiary, is_signer=signed, is_writable=False)
@@ -317,19 +368,22 @@ def pay(
     destination: Pubkey,
 ) -> Instruction:
     """Pay from the till vault to a token account, under a payout number."""
-    assert len(reference) == REFERENCE_LENGTH, "a reference is sixteen bytes"
-    return _build(
+    return build(
         deployment,
-        "pay",
-        _u64(sequence) + _u64(amount_microusdc) + _code(code) + reference,
-        payer=payer,
-        destination=destination,
+        Pay(
+            payer=payer,
+            destination=destination,
+            sequence=sequence,
+            amount_microusdc=amount_microusdc,
+            code=code,
+            reference=reference,
+        ),
     )
 
 
 def skip(deployment: Deployment, *, signer: Pubkey, first: int, mask: int) -> Instruction:
     """Burn the numbers `first + i` for every bit `i` of the mask; signed by payer or admin."""
-    return _build(deployment, "skip", _u64(first) + _u64(mask), signer=signer)
+    return build(deployment, Skip(signer=signer, first=first, mask=mask))
 
 
 def create_associated_token_account(*, funder: Pubkey, owner: Pubkey, mint: Pubkey) -> Instruction:
