@@ -13,6 +13,9 @@ from programs.build.interface import Field, InstructionShape, Interface, Struct
 VERSION = "0.1.0"
 NO_ADDRESS = "11111111111111111111111111111111"
 _NUMBERS = {"u8", "u16", "u32", "u64", "i64"}
+_KEYS = {"Key", "UnalignedKey"}
+_NUMBERS_BY_NAME = {"UnalignedU16": "u16"}
+_BYTES_BY_NAME = {"Code": 8, "Hash": 32}
 Json = dict[str, object]
 
 
@@ -123,10 +126,12 @@ def _errors(interface: Interface) -> list[Json]:
 def _type(kind: str, *, legacy: bool = False) -> object:
     if kind in _NUMBERS:
         return kind
-    if kind == "Key":
+    if kind in _KEYS:
         return "publicKey" if legacy else "pubkey"
-    if kind == "Code":
-        return {"array": ["u8", 8]}
+    if kind in _NUMBERS_BY_NAME:
+        return _NUMBERS_BY_NAME[kind]
+    if kind in _BYTES_BY_NAME:
+        return {"array": ["u8", _BYTES_BY_NAME[kind]]}
     array = re.fullmatch(r"\[(\w+); (\d+)\]", kind)
     if array is not None:
         return {"array": [_type(array[1], legacy=legacy), int(array[2])]}
