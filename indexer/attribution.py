@@ -107,7 +107,7 @@ def _claim(claims: _Claims, position: int, instruction: Instruction, own: Moveme
         case program.Initialize():
             event = Initialized(key=own)
         case _:
-            assert_never(known)
+            return Unrecognized(key=own, problem=f"{type(known).__name__} is not booked yet")
     name = type(known).__name__
     return event or Unrecognized(key=own, problem=f"{name} without the transfer it makes")
 
@@ -121,7 +121,7 @@ def _till_event(
                 position,
                 lambda move: (
                     move.to_vault is Vault.TILL
-                    and move.source == known.source
+                    and move.source == known.depositor_ata
                     and move.amount_microusdc == known.amount_microusdc
                 ),
             )
@@ -130,7 +130,7 @@ def _till_event(
                 vault=Vault.TILL,
                 amount_microusdc=taken[1],
                 code=known.code,
-                source=known.source,
+                source=known.depositor_ata,
             )
         case program.Pay():
             taken = claims.take(
@@ -160,7 +160,7 @@ def _bond_event(
         case program.PostBond():
             taken = claims.take(
                 position,
-                lambda move: move.to_vault is Vault.BOND and move.source == known.source,
+                lambda move: move.to_vault is Vault.BOND and move.source == known.depositor_ata,
             )
             return taken and BondPosted(
                 key=taken[0],
