@@ -1,47 +1,24 @@
 """One valid call of each instruction, ready to be sent or to be spoiled."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
-from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from settlement.chain import program
 from settlement.chain.program import InitialParameters
 from settlement.money import MicroUsdc
+from tests.program.case import (
+    CODE,
+    EVIDENCE,
+    REFERENCE,
+    REPLY,
+    USER_CODE,
+    Case,
+    ready,
+)
+from tests.program.governance_cases import GOVERNANCE_CASES
 from tests.program.world import BOND_AMOUNT, COOLDOWN_SECONDS, USDC, World, new_world
-
-CODE = b"Enroll01"
-USER_CODE = bytes.fromhex("00ff10a2b3c4d5e6")
-REFERENCE = bytes(range(16))
-
-
-@dataclass(kw_only=True)
-class Case:
-    """A world, an instruction that would succeed in it, and who signs."""
-
-    world: World
-    instruction: Instruction
-    signers: list[Keypair]
-
-    def send(self) -> int:
-        """Send it; returns the compute units used."""
-        return self.world.send(self.instruction, signers=self.signers).compute_units_consumed()
-
-    def refuse(self, instruction: Instruction, *more: Keypair) -> str:
-        """Send a spoiled one, signed by those who still must; returns the error's name."""
-        needed = {meta.pubkey for meta in instruction.accounts if meta.is_signer}
-        signers = [key for key in (*self.signers, *more) if key.pubkey() in needed]
-        return self.world.refuse(instruction, signers=signers)
-
-
-def ready(*, till_microusdc: int = 0) -> World:
-    world = new_world()
-    world.initialize()
-    if till_microusdc:
-        world.fill_till(till_microusdc)
-    return world
 
 
 def initialize_case() -> Case:
@@ -148,6 +125,136 @@ def skip_case(first: int = 3, mask: int = 0b101) -> Case:
     return Case(world=world, instruction=instruction, signers=[world.payer])
 
 
+def cancel_retire_case() -> Case:
+    case = retire_case()
+    case.send()
+    world, (beneficiary,) = case.world, case.signers
+    bond = world.deployment.bond(CODE, beneficiary.pubkey())
+    instruction = program.CancelRetire(beneficiary=beneficiary.pubkey(), bond=bond, code=CODE)
+    return Case(world=world, instruction=world.build(instruction), signers=[beneficiary])
+
+
+def set_beneficiary_case() -> Case:
+    world, beneficiary, bond = bonded()
+    heir = world.wallet()
+    instruction = program.SetBeneficiary(
+        beneficiary=beneficiary.pubkey(), new_beneficiary=heir.pubkey(), bond=bond, code=CODE
+    )
+    return Case(world=world, instruction=world.build(instruction), signers=[beneficiary, heir])
+
+
+# --- a seizure, step by step: each case is the step after the one before
+
+
+def bonded() -> tuple[World, Keypair, Pubkey]:
+    """A world, a beneficiary, and their bond."""
+    world = ready()
+    beneficiary = world.wallet()
+    world.post_bond(CODE, beneficiary.pubkey())
+    return world, beneficiary, world.deployment.bond(CODE, beneficiary.pubkey())
+
+
+def propose_case() -> Case:
+    world, _, bond = bonded()
+    instruction = program.ProposeSeizure(
+        proposer=world.proposer.pubkey(), bond=bond, code=CODE, evidence_hash=EVIDENCE, reason=7
+    )
+    return Case(world=world, instruction=world.build(instruction), signers=[world.proposer])
+
+
+def proposed() -> tuple[World, Keypair, Pubkey]:
+    """A world, a beneficiary, and their bond with a seizure proposed just now."""
+    world, beneficiary, bond = bonded()
+    world.propose(bond, CODE, EVIDENCE)
+    return world, beneficiary, bond
+
+
+def withdraw_case() -> Case:
+    world, _, bond = proposed()
+    instruction = program.WithdrawProposal(proposer=world.proposer.pubkey(), bond=bond, code=CODE)
+    return Case(world=world, instruction=world.build(instruction), signers=[world.proposer])
+
+
+def contest_case() -> Case:
+    world, beneficiary, bond = proposed()
+    instruction = program.Contest(
+        beneficiary=beneficiary.pubkey(), bond=bond, code=CODE, reply_hash=REPLY
+    )
+    return Case(world=world, instruction=world.build(instruction), signers=[beneficiary])
+
+
+def uphold_case() -> Case:
+    case = contest_case()
+    case.send()
+    world, bond = case.world, case.instruction.accounts[1].pubkey
+    instruction = program.Uphold(arbiter=world.arbiter.pubkey(), bond=bond, code=CODE)
+    return Case(world=world, instruction=world.build(instruction), signers=[world.arbiter])
+
+
+def dismiss_case() -> Case:
+    case = contest_case()
+    case.send()
+    world, bond = case.world, case.instruction.accounts[1].pubkey
+    instruction = program.Dismiss(arbiter=world.arbiter.pubkey(), bond=bond, code=CODE)
+    return Case(world=world, instruction=world.build(instruction), signers=[world.arbiter])
+
+
+def execute_case() -> Case:
+    """Uncontested, at the first second it can be executed."""
+    world, _, bond = proposed()
+    world.advance(InitialParameters().dispute_seconds)
+    instruction = program.ExecuteSeizure(bond=bond, rent_payer=world.funder.pubkey(), code=CODE)
+    return Case(world=world, instruction=world.build(instruction), signers=[])
+
+
+def lapse_case() -> Case:
+    """Uncontested and not executed, at the first second it is dead."""
+    world, _, bond = proposed()
+    parameters = InitialParameters()
+    world.advance(parameters.dispute_seconds + parameters.execution_seconds)
+    instruction = program.Lapse(bond=bond, code=CODE)
+    return Case(world=world, instruction=world.build(instruction), signers=[])
+
+
+# --- the till beyond paying
+
+
+def approve_case(sequence: int = 7) -> Case:
+    world = ready(till_microusdc=200 * USDC)
+    receiver = world.wallet()
+    instruction = program.ApprovePay(
+        admin=world.admin.pubkey(),
+        sequence=sequence,
+        amount_microusdc=MicroUsdc(5 * USDC),
+        destination=world.ata(receiver.pubkey()),
+        reference=REFERENCE,
+    )
+    return Case(world=world, instruction=world.build(instruction), signers=[world.admin])
+
+
+def sweep_case() -> Case:
+    world, _, _ = bonded()
+    world.mint_to(world.deployment.bond_vault, 3 * USDC)
+    return Case(world=world, instruction=world.build(program.SweepSurplus()), signers=[])
+
+
+def recover_case() -> Case:
+    """A foreign mint that somebody sent to the till authority."""
+    world = ready()
+    mint = world.new_mint(decimals=9)
+    stray = world.open_account(world.deployment.till_authority, mint)
+    destination = world.open_account(world.wallet().pubkey(), mint)
+    world.mint_to(stray, 1_000, mint)
+    instruction = program.RecoverStray(
+        admin=world.admin.pubkey(),
+        authority=world.deployment.till_authority,
+        stray=stray,
+        destination=destination,
+        stray_mint=mint,
+    )
+    return Case(world=world, instruction=world.build(instruction), signers=[world.admin])
+
+
 CASES: Mapping[str, Callable[[], Case]] = {
     "initialize": initialize_case,
     "deposit_usdc": deposit_case,
@@ -157,4 +264,17 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "release": release_case,
     "pay": pay_case,
     "skip": skip_case,
+    "cancel_retire": cancel_retire_case,
+    "set_beneficiary": set_beneficiary_case,
+    "propose_seizure": propose_case,
+    "withdraw_proposal": withdraw_case,
+    "contest": contest_case,
+    "uphold": uphold_case,
+    "dismiss": dismiss_case,
+    "execute_seizure": execute_case,
+    "lapse": lapse_case,
+    "approve_pay": approve_case,
+    "sweep_surplus": sweep_case,
+    "recover_stray": recover_case,
+    **GOVERNANCE_CASES,
 }

@@ -1,12 +1,17 @@
 """What the builders write, the decoders read back; everything else is refused by name."""
 
+from dataclasses import fields
+from typing import Any, get_args
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
 from settlement.chain import layouts, program
+from settlement.chain.abi import SHAPES, instruction_discriminator
+from settlement.chain.instructions import instruction_name
 from settlement.chain.program import Deployment, UnknownAccount, UnknownInstruction
 from settlement.money import MicroUsdc
 
@@ -15,6 +20,7 @@ DEPLOYMENT = Deployment(Pubkey.new_unique(), Pubkey.new_unique())
 keys = st.binary(min_size=32, max_size=32).map(Pubkey)
 codes = st.binary(min_size=8, max_size=8)
 numbers = st.integers(min_value=0, max_value=2**64 - 1)
+times = st.integers(min_value=-(2**63), max_value=2**63 - 1)
 
 
 def read_back(instruction: Instruction) -> program.ProgramInstruction:
@@ -22,112 +28,113 @@ def read_back(instruction: Instruction) -> program.ProgramInstruction:
     return program.decode_instruction(bytes(instruction.data), accounts)
 
 
-@given(depositor=keys, code=codes, amount=numbers)
-def test_deposit_reads_back(depositor: Pubkey, code: bytes, amount: int) -> None:
-    instruction = program.deposit_usdc(
-        DEPLOYMENT, depositor=depositor, code=code, amount_microusdc=MicroUsdc(amount)
-    )
-    assert read_back(instruction) == program.DepositUsdc(
-        depositor=depositor,
-        source=program.associated_token_address(depositor, DEPLOYMENT.mint),
-        vault=DEPLOYMENT.till_vault,
-        mint=DEPLOYMENT.mint,
-        code=code,
-        amount_microusdc=MicroUsdc(amount),
+parameters = st.builds(
+    program.InitialParameters,
+    bond_amount_microusdc=numbers,
+    cooldown_seconds=times,
+    dispute_seconds=times,
+    decision_seconds=times,
+    execution_seconds=times,
+    payout_single_cap_microusdc=numbers,
+    payout_window_cap_microusdc=numbers,
+)
+roles = st.builds(
+    program.InitialRoles, admin=keys, payer=keys, proposer=keys, arbiter=keys, guardian=keys
+)
+BY_KIND = {
+    "role": st.sampled_from(program.Role),
+    "bit": st.sampled_from(program.PauseBit),
+    "u16": st.integers(min_value=0, max_value=2**16 - 1),
+    "u64": numbers,
+    "amount": numbers,
+    "key": keys,
+    "code": codes,
+    "hash": st.binary(min_size=32, max_size=32),
+    "reference": st.binary(min_size=16, max_size=16),
+    "roles": roles,
+    "parameters": parameters,
+}
+INSTRUCTIONS: dict[str, type[program.ProgramInstruction]] = {
+    instruction_name(kind): kind for kind in get_args(program.ProgramInstruction)
+}
+
+
+def calls(kind: type[program.ProgramInstruction]) -> st.SearchStrategy[Any]:
+    """Any instruction of this class, its fields as the table says."""
+    arguments = dict(SHAPES[instruction_name(kind)].arguments)
+    return st.builds(
+        kind, **{each.name: BY_KIND[arguments.get(each.name, "key")] for each in fields(kind)}
     )
 
 
-@given(one=keys, other=keys, code=codes, beneficiary=keys, sequence=numbers)
-def test_bonds_read_back(
-    one: Pubkey, other: Pubkey, code: bytes, beneficiary: Pubkey, sequence: int
+def test_every_instruction_has_a_class() -> None:
+    assert set(INSTRUCTIONS) == set(SHAPES)
+
+
+@pytest.mark.parametrize("name", INSTRUCTIONS)
+def test_every_instruction_reads_back(name: str) -> None:
+    shape = SHAPES[name]
+
+    @given(calls(INSTRUCTIONS[name]))
+    @settings(max_examples=30)
+    def check(instruction: program.ProgramInstruction) -> None:
+        built = program.build(DEPLOYMENT, instruction)
+        assert bytes(built.data[:8]) == instruction_discriminator(name)
+        assert len(built.data) == 8 + shape.argument_size
+        flags = ["s" * each.is_signer + "w" * each.is_writable for each in built.accounts]
+        assert flags == [flag for _, flag in shape.accounts]
+        assert read_back(built) == instruction
+
+    check()
+
+
+def test_accounts_of_the_deployment_fill_themselves_in() -> None:
+    built = program.build(DEPLOYMENT, program.SweepSurplus())
+    assert [meta.pubkey for meta in built.accounts] == [
+        DEPLOYMENT.escrow,
+        DEPLOYMENT.bond_vault,
+        DEPLOYMENT.till_vault,
+        DEPLOYMENT.config,
+        DEPLOYMENT.mint,
+        program.TOKEN_PROGRAM,
+    ]
+
+
+@given(beneficiary=keys, first=keys, code=codes)
+def test_a_bond_handed_over_stands_where_it_was(
+    beneficiary: Pubkey, first: Pubkey, code: bytes
 ) -> None:
-    posted = program.post_bond(
-        DEPLOYMENT, depositor=one, funder=other, code=code, beneficiary=beneficiary
-    )
-    bond = DEPLOYMENT.bond(code, beneficiary)
-    assert read_back(posted) == program.PostBond(
-        depositor=one,
-        funder=other,
-        source=program.associated_token_address(one, DEPLOYMENT.mint),
-        bond_vault=DEPLOYMENT.bond_vault,
-        bond=bond,
+    bond = DEPLOYMENT.bond(code, first)
+    retired = program.retire(
+        DEPLOYMENT,
+        signer=beneficiary,
         code=code,
         beneficiary=beneficiary,
+        first_beneficiary=first,
     )
-    funded = program.fund_bond(
-        DEPLOYMENT, payer=one, funder=other, sequence=sequence, code=code, beneficiary=beneficiary
-    )
-    assert read_back(funded) == program.FundBond(
-        payer=one,
-        funder=other,
-        till_vault=DEPLOYMENT.till_vault,
-        bond_vault=DEPLOYMENT.bond_vault,
-        bond=bond,
-        sequence=sequence,
-        code=code,
-        beneficiary=beneficiary,
-    )
-    retired = program.retire(DEPLOYMENT, signer=one, code=code, beneficiary=beneficiary)
-    assert read_back(retired) == program.Retire(signer=one, bond=bond, code=code)
+    assert read_back(retired) == program.Retire(signer=beneficiary, bond=bond, code=code)
     released = program.release(
-        DEPLOYMENT, code=code, beneficiary=beneficiary, rent_payer=other, signed=True
+        DEPLOYMENT,
+        code=code,
+        beneficiary=beneficiary,
+        rent_payer=first,
+        signed=True,
+        first_beneficiary=first,
     )
     assert released.accounts[1].is_signer
     assert read_back(released) == program.Release(
         bond=bond,
         beneficiary=beneficiary,
         destination=program.associated_token_address(beneficiary, DEPLOYMENT.mint),
-        rent_payer=other,
-        bond_vault=DEPLOYMENT.bond_vault,
+        rent_payer=first,
         code=code,
     )
 
 
-@given(payer=keys, destination=keys, code=codes, sequence=numbers, amount=numbers, mask=numbers)
-def test_payouts_read_back(
-    payer: Pubkey, destination: Pubkey, code: bytes, sequence: int, amount: int, mask: int
-) -> None:
-    paid = program.pay(
-        DEPLOYMENT,
-        payer=payer,
-        sequence=sequence,
-        amount_microusdc=MicroUsdc(amount),
-        code=code,
-        reference=code * 2,
-        destination=destination,
-    )
-    assert read_back(paid) == program.Pay(
-        payer=payer,
-        destination=destination,
-        till_vault=DEPLOYMENT.till_vault,
-        sequence=sequence,
-        amount_microusdc=MicroUsdc(amount),
-        code=code,
-        reference=code * 2,
-    )
-    skipped = program.skip(DEPLOYMENT, signer=payer, first=sequence, mask=mask)
-    found = read_back(skipped)
-    assert isinstance(found, program.Skip)
-    assert found == program.Skip(signer=payer, first=sequence, mask=mask)
-    assert sum(1 << number - sequence for number in found.sequences) == mask
-
-
-def test_initialize_reads_back() -> None:
-    roles = program.InitialRoles(admin=Pubkey.new_unique(), payer=Pubkey.new_unique())
-    parameters = program.InitialParameters(payout_single_cap_microusdc=MicroUsdc(7))
-    authority, funder = Pubkey.new_unique(), Pubkey.new_unique()
-    instruction = program.initialize(
-        DEPLOYMENT,
-        upgrade_authority=authority,
-        funder=funder,
-        roles=roles,
-        parameters=parameters,
-    )
-    found = read_back(instruction)
-    assert isinstance(found, program.Initialize)
-    assert (found.roles, found.parameters) == (roles, parameters)
-    assert (found.upgrade_authority, found.funder) == (authority, funder)
-    assert (found.config, found.mint) == (DEPLOYMENT.config, DEPLOYMENT.mint)
+@given(first=numbers, mask=numbers)
+def test_a_mask_names_its_numbers(first: int, mask: int) -> None:
+    skipped = program.Skip(signer=Pubkey.default(), first=first, mask=mask)
+    assert sum(1 << number - first for number in skipped.sequences) == mask
 
 
 # --- what is refused
@@ -148,6 +155,23 @@ def test_lengths_are_strict_in_bytes_and_accounts() -> None:
     for few_or_many in (accounts[:-1], [*accounts, Pubkey.default()]):
         with pytest.raises(UnknownInstruction):
             program.decode_instruction(data, few_or_many)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "number"),
+    [
+        (program.RevokeRole(signer=Pubkey.default(), role=program.Role.PAYER), 5),
+        (program.RevokeRole(signer=Pubkey.default(), role=program.Role.PAYER), 0),
+        (program.Pause(signer=Pubkey.default(), bit=program.PauseBit.DEPOSITS), 4),
+    ],
+)
+def test_a_role_or_bit_without_a_name_is_refused(
+    instruction: program.ProgramInstruction, number: int
+) -> None:
+    built = program.build(DEPLOYMENT, instruction)
+    accounts = [meta.pubkey for meta in built.accounts]
+    with pytest.raises(UnknownInstruction):
+        program.decode_instruction(bytes(built.data[:8]) + bytes([number]), accounts)
 
 
 def test_a_deposit_may_carry_reference_keys() -> None:

@@ -60,6 +60,7 @@ class World:
     funder: Keypair = field(default_factory=Keypair)
     fee_payer: Keypair = field(default_factory=Keypair)
     mint_authority: Keypair = field(default_factory=Keypair)
+    nominee: Keypair = field(default_factory=Keypair)  # may become admin one day
 
     @property
     def roles(self) -> InitialRoles:
@@ -80,6 +81,10 @@ class World:
             parameters=parameters or InitialParameters(),
         )
         self.send(instruction, signers=[self.upgrade_authority, self.funder])
+
+    def build(self, instruction: program.ProgramInstruction) -> Instruction:
+        """One of the program's instructions, for this deployment."""
+        return program.build(self.deployment, instruction)
 
     def send(
         self, *instructions: Instruction, signers: Sequence[Keypair] = ()
@@ -213,6 +218,16 @@ class World:
             beneficiary=beneficiary,
         )
         self.send(instruction, signers=[depositor, self.funder])
+
+    def propose(self, bond: Pubkey, code: bytes, evidence_hash: bytes) -> None:
+        instruction = program.ProposeSeizure(
+            proposer=self.proposer.pubkey(),
+            bond=bond,
+            code=code,
+            evidence_hash=evidence_hash,
+            reason=1,
+        )
+        self.send(self.build(instruction), signers=[self.proposer])
 
     def fill_till(self, amount_microusdc: int) -> None:
         self.mint_to(self.deployment.till_vault, amount_microusdc)

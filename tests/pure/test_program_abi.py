@@ -13,17 +13,26 @@ from solders.pubkey import Pubkey
 from programs.build.artifacts import Crate, find_stale
 from programs.build.interface import Struct, read_interface
 from settlement.chain import layouts, program
-from settlement.chain.instructions import (
-    ARGUMENT_SIZES,
-    INSTRUCTION_ACCOUNTS,
-    instruction_discriminator,
-)
+from settlement.chain.abi import KINDS, SHAPES, PauseBit, Role, instruction_discriminator
 from settlement.chain.program import Deployment
 
 CRATE = Crate(root=Path(__file__).parents[2] / "programs/bond")
 INTERFACE = read_interface(CRATE.sources)
 STRUCTS = {each.name: each for each in (*INTERFACE.accounts, *INTERFACE.types)}
-SIZES = {"u8": 1, "u16": 2, "u64": 8, "i64": 8, "Key": 32, "Code": 8}
+SIZES = {"u8": 1, "u16": 2, "u64": 8, "i64": 8, "Key": 32, "Code": 8, "Hash": 32}
+# The kinds of `abi.KINDS` by what stands in the sources; `initialize` names its roles one by one.
+KIND_BY_RUST = {
+    "u8": {"role", "bit"},
+    "UnalignedU16": {"u16"},
+    "u64": {"u64", "amount"},
+    "Key": {"key"},
+    "UnalignedKey": {"key"},
+    "Code": {"code"},
+    "[u8; 32]": {"hash"},
+    "[u8; 16]": {"reference"},
+    "Parameters": {"parameters"},
+}
+INITIAL_ROLES = ["admin", "proposer", "arbiter", "guardian", "payer"]
 DEPLOYMENT = Deployment(Pubkey.new_unique(), Pubkey.new_unique())
 # Rust's names where Python says it otherwise (units and nesting aside).
 RENAMED = {
@@ -68,16 +77,37 @@ def test_the_committed_files_follow_from_the_sources() -> None:
     assert find_stale(CRATE) == []
 
 
-def test_instructions_their_accounts_and_sizes() -> None:
-    assert {each.name for each in INTERFACE.instructions} == set(INSTRUCTION_ACCOUNTS)
+def test_instructions_their_accounts_and_arguments() -> None:
+    assert {each.name for each in INTERFACE.instructions} == set(SHAPES)
     for shape in INTERFACE.instructions:
         assert shape.discriminator == instruction_discriminator(shape.name)
-        table = " ".join(
-            f"{use.name}:{'s' * use.signer}{'w' * use.writable}" for use in shape.accounts
-        )
-        assert table == INSTRUCTION_ACCOUNTS[shape.name]
-        size = sum(size_of(argument.kind) for argument in shape.arguments)
-        assert size == ARGUMENT_SIZES[shape.name], shape.name
+        ours = SHAPES[shape.name]
+        table = [(use.name, "s" * use.signer + "w" * use.writable) for use in shape.accounts]
+        assert table == list(ours.accounts), shape.name
+        arguments = [(each.name, each.kind) for each in shape.arguments]
+        if shape.name == "initialize":
+            assert arguments[:5] == [(role, "Key") for role in INITIAL_ROLES]
+            arguments[:5] = []
+            assert ours.arguments[0] == ("roles", "roles")
+        named = [entry for entry in ours.arguments if entry[1] != "roles"]
+        for (theirs, kind), (name, our_kind) in zip(arguments, named, strict=True):
+            assert name.removesuffix("_microusdc") == theirs, shape.name
+            assert our_kind in KIND_BY_RUST[kind], shape.name
+
+
+def test_the_numbers_of_roles_and_pauses() -> None:
+    roles = (CRATE.sources / "rules/roles.rs").read_text()
+    assert dict(re.findall(r"pub const (\w+): u8 = (\d);", roles)) == {
+        role.name: str(role.value) for role in Role
+    }
+    config = (CRATE.sources / "state/config.rs").read_text()
+    assert dict(re.findall(r"(\d) => Ok\(&mut self\.(\w+)_pause\)", config)) == {
+        str(bit.value): bit.name.lower() for bit in PauseBit
+    }
+
+
+def test_every_kind_of_argument_is_used() -> None:
+    assert {kind for shape in SHAPES.values() for _, kind in shape.arguments} == set(KINDS)
 
 
 def test_errors() -> None:
@@ -125,11 +155,10 @@ def value_of(kind: str, raw: bytes) -> object:
     if array is not None and array[1] != "u8":
         step = size_of(array[1])
         parts = [raw[at : at + step] for at in range(0, len(raw), step)]
-        # A hash is bytes in Python, though it is typed as a key on chain.
         return tuple(
-            part if array[1] == "Key" else int.from_bytes(part, "little") for part in parts
+            part if array[1] == "Hash" else int.from_bytes(part, "little") for part in parts
         )
-    return raw if kind in ("Key", "Code") or array else int.from_bytes(raw, "little")
+    return raw if kind in ("Key", "Code", "Hash") or array else int.from_bytes(raw, "little")
 
 
 def renamed(path: str) -> str:

@@ -30,19 +30,25 @@ impl Transfer<'_> {
     /// Move the tokens, the authority having signed the transaction.
     #[inline(always)]
     pub fn send(&self) {
-        self.send_as(&[]);
+        self.send_as(&[], DECIMALS);
     }
 
     /// Move the tokens, this program signing for the authority it derived.
     #[inline(always)]
     pub fn send_derived(&self, seeds: &[u8], bump: u8) {
+        self.send_foreign(seeds, bump, DECIMALS);
+    }
+
+    /// As `send_derived`, for a mint that is not ours.
+    #[inline(always)]
+    pub fn send_foreign(&self, seeds: &[u8], bump: u8, decimals: u8) {
         let bump = [bump];
         let seeds = [Seed::from(seeds), Seed::from(&bump)];
-        self.send_as(&[Signer::from(&seeds)]);
+        self.send_as(&[Signer::from(&seeds)], decimals);
     }
 
     #[inline(always)]
-    fn send_as(&self, signers: &[Signer]) {
+    fn send_as(&self, signers: &[Signer], decimals: u8) {
         let metas = [
             InstructionAccount::writable(self.from.address()),
             InstructionAccount::readonly(self.mint.address()),
@@ -52,7 +58,7 @@ impl Transfer<'_> {
         let mut data = [0u8; 10];
         data[0] = TRANSFER_CHECKED;
         data[1..9].copy_from_slice(&self.amount.to_le_bytes());
-        data[9] = DECIMALS;
+        data[9] = decimals;
         let views = [self.from, self.mint, self.to, self.authority];
         call(&crate::seeds::TOKEN_PROGRAM, &metas, &data, views, signers);
     }

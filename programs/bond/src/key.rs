@@ -4,6 +4,8 @@
 //! the alignment, and words are eight times cheaper.
 
 pub type Code = [u8; 8];
+/// Thirty-two bytes that are no address: a hash of something kept elsewhere.
+pub type Hash = Key;
 
 /// An address.
 #[repr(C)]
@@ -51,6 +53,28 @@ impl Key {
     #[inline(always)]
     pub fn is_nobody(&self) -> bool {
         *self == NOBODY
+    }
+}
+
+/// A key in the middle of packed arguments, at any byte.
+#[repr(transparent)]
+pub struct UnalignedKey([u8; 32]);
+
+impl UnalignedKey {
+    #[inline(always)]
+    pub fn get(&self) -> Key {
+        Key::read(&self.0)
+    }
+}
+
+/// A 16-bit number in the middle of packed arguments, at any byte.
+#[repr(transparent)]
+pub struct UnalignedU16([u8; 2]);
+
+impl UnalignedU16 {
+    #[inline(always)]
+    pub fn get(&self) -> u16 {
+        u16::from_le_bytes(self.0)
     }
 }
 

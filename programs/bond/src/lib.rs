@@ -11,6 +11,7 @@ pub mod entrypoint;
 pub mod error;
 pub mod event;
 pub mod key;
+pub mod loader;
 pub mod processor;
 pub mod rules;
 pub mod runtime;

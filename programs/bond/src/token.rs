@@ -94,10 +94,13 @@ pub fn expect_mint(view: &AccountView, mint: &Key) -> Result<(), Error> {
 
 /// An initialized mint of the classic token program with the decimals of USDC.
 pub fn check_mint(view: &AccountView) -> Result<(), Error> {
+    if decimals_of(view)? == DECIMALS { Ok(()) } else { Err(Error::WrongMint) }
+}
+
+/// The decimals of an initialized mint of the classic token program.
+pub fn decimals_of(view: &AccountView) -> Result<u8, Error> {
     let data = bytes(view);
-    let usable = is_owned(view, &TOKEN_PROGRAM)
-        && data.len() == MINT_SIZE
-        && data[MINT_INITIALIZED_AT] == 1
-        && data[DECIMALS_AT] == DECIMALS;
-    if usable { Ok(()) } else { Err(Error::WrongMint) }
+    let usable =
+        is_owned(view, &TOKEN_PROGRAM) && data.len() == MINT_SIZE && data[MINT_INITIALIZED_AT] == 1;
+    if usable { Ok(data[DECIMALS_AT]) } else { Err(Error::WrongMint) }
 }

@@ -4,10 +4,11 @@
 use pinocchio::AccountView;
 use pinocchio::cpi::Seed;
 
-use crate::accounts::{Stored, VERSION, bytes, expect, expect_program, is_owned, key, open};
+use crate::accounts::{Stored, VERSION, expect, expect_program, is_owned, key, open};
 use crate::cpi::{NewAccount, NewVault};
 use crate::error::Error;
 use crate::key::Key;
+use crate::loader::upgrade_authority;
 use crate::rules::params::Parameters;
 use crate::runtime::find_address;
 use crate::seeds;
@@ -19,11 +20,6 @@ use crate::{account_list, arguments};
 
 /// `sha256("global:initialize")[..8]`
 pub const NAME: [u8; 8] = [175, 175, 109, 31, 13, 152, 155, 237];
-
-/// The loader's account of a program's code: tag, slot, then the authority as an option.
-const PROGRAM_DATA_TAG: [u8; 4] = [3, 0, 0, 0];
-const AUTHORITY_OPTION_AT: usize = 12;
-const AUTHORITY_AT: usize = 13;
 
 account_list! {
     /// Everything at its canonical address.
@@ -89,7 +85,7 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     expect_program(given.token_program, &seeds::TOKEN_PROGRAM)?;
     expect_program(given.associated_token_program, &seeds::ATA_PROGRAM)?;
     expect_program(given.system_program, &seeds::SYSTEM_PROGRAM)?;
-    let authority = check_program_data(given.program_data, program)?;
+    let authority = upgrade_authority(given.program_data, program)?;
     let bumps = check_addresses(&given, program)?;
     given.check_writable()?;
     check_mint(given.mint)?;
@@ -122,24 +118,6 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     open::<Escrow>(given.escrow).fill(bumps.escrow);
     open::<Payouts>(given.payouts).fill(bumps.payouts);
     write_config(&given, arguments, &bumps)
-}
-
-/// The upgrade authority, from the loader's own account of this very program.
-#[inline(always)]
-fn check_program_data(view: &AccountView, program: &Key) -> Result<Key, Error> {
-    if !is_owned(view, &seeds::LOADER_PROGRAM) {
-        return Err(Error::WrongOwner);
-    }
-    let data = bytes(view);
-    if data.len() < AUTHORITY_AT + 32 || data[..4] != PROGRAM_DATA_TAG {
-        return Err(Error::WrongTag);
-    }
-    let (address, _) = find_address(&[program.bytes()], &seeds::LOADER_PROGRAM)?;
-    expect(view, &address)?;
-    if data[AUTHORITY_OPTION_AT] != 1 {
-        return Err(Error::Unauthorized);
-    }
-    data[AUTHORITY_AT..].first_chunk::<32>().map(Key::read).ok_or(Error::WrongTag)
 }
 
 #[inline(always)]

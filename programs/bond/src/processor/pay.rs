@@ -10,7 +10,7 @@ use crate::key::{Code, Key};
 use crate::runtime::now;
 use crate::seeds;
 use crate::state::config::Config;
-use crate::state::payouts::Payouts;
+use crate::state::payouts::{Approval, Payouts};
 use crate::token::{TokenAccount, expect_mint};
 use crate::{account_list, arguments};
 
@@ -54,8 +54,8 @@ arguments! {
 }
 
 pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), Error> {
-    // Code and reference are for whoever reads the instruction: instructions are the events.
-    let &Arguments { sequence, amount, .. } = Arguments::parse(data)?;
+    // The code is for whoever reads the instruction: instructions are the events.
+    let &Arguments { sequence, amount, reference, .. } = Arguments::parse(data)?;
     let given = Pay::exactly(views)?;
     expect_program(given.token_program, &seeds::TOKEN_PROGRAM)?;
     let config = Config::load(given.config, program)?;
@@ -78,7 +78,18 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     let now = now()?;
     config.payouts_pause.check(now)?;
     payouts.ring.check(sequence)?;
-    payouts.spending.check(amount, now, &config.parameters)?;
+    let approved = match payouts.spending.check(amount, now, &config.parameters) {
+        Err(Error::CapExceeded) => {
+            let destination = *key(given.destination);
+            let payment = Approval { sequence, amount, destination, reference, expires_at: 0 };
+            payouts.approval.check(&payment, now)?;
+            true
+        }
+        within => {
+            within?;
+            false
+        }
+    };
     if amount == 0 {
         return Err(Error::WrongAmount);
     }
@@ -91,5 +102,9 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     let (from, mint, to) = (given.till_vault, given.mint, given.destination);
     let authority = given.till_authority;
     Transfer { from, mint, to, authority, amount }.send_derived(seeds::TILL, config.till_bump);
-    payouts.record(sequence, amount, now)
+    if approved {
+        payouts.record_approved(sequence, amount)
+    } else {
+        payouts.record(sequence, amount, now)
+    }
 }

@@ -15,6 +15,7 @@ use crate::seeds;
 use crate::state::bond::{Bond, RELEASED, RETIRING};
 use crate::state::config::Config;
 use crate::state::escrow::Escrow;
+use crate::state::seizure;
 use crate::token::{TokenAccount, expect_mint};
 use crate::{account_list, arguments};
 
@@ -75,7 +76,7 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     if bond.state != RETIRING {
         return Err(Error::WrongState);
     }
-    if bond.seizure_state != 0 {
+    if bond.seizure_state != seizure::NONE {
         return Err(Error::SeizureOpen);
     }
     check_release(now, bond.release_at)?;

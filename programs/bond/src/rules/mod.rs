@@ -5,6 +5,8 @@
 
 pub mod caps;
 pub mod code;
+pub mod evidence;
 pub mod params;
 pub mod ring;
+pub mod roles;
 pub mod times;

@@ -1,6 +1,7 @@
 //! Parameters and the bounds no admin can leave.
 
 use crate::error::Error;
+use crate::rules::times::after;
 
 const DAY: i64 = 86_400;
 const USDC: u64 = 1_000_000;
@@ -34,6 +35,19 @@ pub const DISPUTE: (i64, i64) = (3 * DAY, 14 * DAY);
 pub const DECISION: (i64, i64) = (7 * DAY, 21 * DAY);
 pub const EXECUTION: (i64, i64) = (7 * DAY, 21 * DAY);
 
+/// How long a looser policy is announced before it can hold, in seconds.
+pub const LOOSENING_DELAY: i64 = 7 * DAY;
+/// Nothing waits.
+const NONE: Parameters = Parameters {
+    bond_amount: 0,
+    cooldown: 0,
+    dispute: 0,
+    decision: 0,
+    execution: 0,
+    payout_single_cap: 0,
+    payout_window_cap: 0,
+};
+
 impl Parameters {
     /// Every value within its bounds; caps may be anything.
     pub fn check(&self) -> Result<(), Error> {
@@ -45,56 +59,89 @@ impl Parameters {
             && within(self.execution, EXECUTION);
         if amount && times { Ok(()) } else { Err(Error::ParamOutOfBounds) }
     }
+
+    /// Field by field the tighter of the two: what no operator or owner of money need be warned of.
+    #[inline(always)]
+    fn tightest(&self, other: &Self) -> Self {
+        Self {
+            bond_amount: self.bond_amount.min(other.bond_amount),
+            cooldown: self.cooldown.min(other.cooldown),
+            dispute: self.dispute.max(other.dispute),
+            decision: self.decision.max(other.decision),
+            execution: self.execution.min(other.execution),
+            payout_single_cap: self.payout_single_cap.min(other.payout_single_cap),
+            payout_window_cap: self.payout_window_cap.min(other.payout_window_cap),
+        }
+    }
+
+    /// Take over every field in which `new` differs from `old`.
+    #[inline(always)]
+    fn follow(&mut self, old: &Self, new: &Self) {
+        let taken = |mine: u64, old: u64, new: u64| if new == old { mine } else { new };
+        let moved = |mine: i64, old: i64, new: i64| if new == old { mine } else { new };
+        self.bond_amount = taken(self.bond_amount, old.bond_amount, new.bond_amount);
+        self.cooldown = moved(self.cooldown, old.cooldown, new.cooldown);
+        self.dispute = moved(self.dispute, old.dispute, new.dispute);
+        self.decision = moved(self.decision, old.decision, new.decision);
+        self.execution = moved(self.execution, old.execution, new.execution);
+        self.payout_single_cap =
+            taken(self.payout_single_cap, old.payout_single_cap, new.payout_single_cap);
+        self.payout_window_cap =
+            taken(self.payout_window_cap, old.payout_window_cap, new.payout_window_cap);
+    }
+}
+
+/// The parameters in force, those that wait, and since when they may be applied (zero: none wait).
+pub struct Policy<'a> {
+    pub in_force: &'a mut Parameters,
+    pub waiting: &'a mut Parameters,
+    pub ready_at: &'a mut i64,
+}
+
+impl Policy<'_> {
+    /// What is tighter holds at once; anything looser waits. A tightening also takes its fields
+    /// out of what waits, so that applying that later does not undo it.
+    pub fn change(&mut self, new: &Parameters, now: i64) -> Result<(), Error> {
+        new.check()?;
+        let tightened = self.in_force.tightest(new);
+        if tightened != *new {
+            if *self.ready_at != 0 {
+                return Err(Error::PolicyPending);
+            }
+            *self.waiting = *new;
+            *self.ready_at = after(now, LOOSENING_DELAY)?;
+        } else if *self.ready_at != 0 {
+            self.waiting.follow(self.in_force, new);
+            if *self.waiting == *new {
+                self.cancel()?;
+            }
+        }
+        *self.in_force = tightened;
+        Ok(())
+    }
+
+    /// What waits comes into force, once its time has come.
+    pub fn apply(&mut self, now: i64) -> Result<(), Error> {
+        if *self.ready_at == 0 {
+            return Err(Error::NothingPending);
+        }
+        if now < *self.ready_at {
+            return Err(Error::PolicyPending);
+        }
+        *self.in_force = *self.waiting;
+        self.cancel()
+    }
+
+    /// What waits is dropped.
+    pub fn cancel(&mut self) -> Result<(), Error> {
+        if *self.ready_at == 0 {
+            return Err(Error::NothingPending);
+        }
+        *self.waiting = NONE;
+        *self.ready_at = 0;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const REAL: Parameters = Parameters {
-        bond_amount: 50 * USDC,
-        cooldown: 90 * DAY,
-        dispute: 7 * DAY,
-        decision: 14 * DAY,
-        execution: 14 * DAY,
-        payout_single_cap: NO_CAP,
-        payout_window_cap: 0,
-    };
-
-    #[test]
-    fn the_real_ones_are_within() {
-        assert_eq!(REAL.check(), Ok(()));
-    }
-
-    #[test]
-    fn every_bound_holds_at_its_edge() {
-        let refused = Err(Error::ParamOutOfBounds);
-        for (value, expected) in [
-            (USDC - 1, refused),
-            (USDC, Ok(())),
-            (10_000 * USDC, Ok(())),
-            (10_000 * USDC + 1, refused),
-        ] {
-            assert_eq!(Parameters { bond_amount: value, ..REAL }.check(), expected);
-        }
-        type Put = fn(&mut Parameters, i64);
-        let set: [(Put, (i64, i64)); 4] = [
-            (|p, v| p.cooldown = v, (7, 90)),
-            (|p, v| p.dispute = v, (3, 14)),
-            (|p, v| p.decision = v, (7, 21)),
-            (|p, v| p.execution = v, (7, 21)),
-        ];
-        for (put, (floor, ceiling)) in set {
-            for (value, expected) in [
-                (floor * DAY - 1, refused),
-                (floor * DAY, Ok(())),
-                (ceiling * DAY, Ok(())),
-                (ceiling * DAY + 1, refused),
-            ] {
-                let mut changed = REAL;
-                put(&mut changed, value);
-                assert_eq!(changed.check(), expected, "{value}");
-            }
-        }
-    }
-}
+mod tests;

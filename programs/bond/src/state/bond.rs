@@ -6,11 +6,12 @@ use pinocchio::AccountView;
 
 use crate::accounts::{Stored, VERSION, bytes, is_owned, key, load_mut, open, tag};
 use crate::error::Error;
-use crate::key::{Code, Key, NOBODY};
+use crate::key::{Code, Hash, Key, NOBODY};
 use crate::rules::params::Parameters;
-use crate::rules::times::release_time;
+use crate::rules::times::after;
 use crate::runtime::{move_lamports, rent_for};
 use crate::seeds;
+use crate::state::seizure;
 use crate::state::tombstone::Tombstone;
 
 pub const POSTED: u8 = 1;
@@ -71,11 +72,11 @@ pub struct Bond {
     /// It is cleared if not executed then.
     pub dies_at: i64,
     /// Hash of the open seizure's evidence.
-    pub evidence_hash: Key,
+    pub evidence_hash: Hash,
     /// Hash of the reply.
-    pub reply_hash: Key,
-    /// Evidence that cannot be used again.
-    pub evidence_used: [Key; 3],
+    pub reply_hash: Hash,
+    /// The last evidence, which cannot be used again; oldest first.
+    pub evidence_used: [Hash; 3],
 }
 
 const _: () = assert!(size_of::<Bond>() == 376);
@@ -154,11 +155,37 @@ impl Bond {
         unsafe { &*core::ptr::from_ref(self).byte_add(offset_of!(Self, code)).cast() }
     }
 
+    /// Only who gets it back may do this.
+    pub fn check_beneficiary(&self, signer: &Key) -> Result<(), Error> {
+        if *signer == self.beneficiary { Ok(()) } else { Err(Error::Unauthorized) }
+    }
+
     /// Start the cooldown.
     pub fn retire(&mut self, now: i64) -> Result<(), Error> {
         self.state = RETIRING;
         self.retiring_at = now;
-        self.release_at = release_time(now, self.cooldown)?;
+        self.release_at = after(now, self.cooldown)?;
+        self.invariant()
+    }
+
+    /// Stop the cooldown. An open seizure stays open: it never needed one.
+    pub fn cancel_retire(&mut self) -> Result<(), Error> {
+        if self.state != RETIRING {
+            return Err(Error::WrongState);
+        }
+        self.state = POSTED;
+        self.retiring_at = 0;
+        self.release_at = 0;
+        self.proposals_while_retiring = 0;
+        self.invariant()
+    }
+
+    /// Somebody else gets it back. The address keeps its first seeds.
+    pub fn hand_over(&mut self, beneficiary: &Key) -> Result<(), Error> {
+        if self.seizure_state != seizure::NONE {
+            return Err(Error::SeizureOpen);
+        }
+        self.beneficiary = *beneficiary;
         self.invariant()
     }
 

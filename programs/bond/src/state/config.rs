@@ -2,23 +2,14 @@
 
 use pinocchio::AccountView;
 
-use crate::accounts::{Stored, key, load};
+use crate::accounts::{Stored, key, load, load_mut};
 use crate::error::Error;
-use crate::key::Key;
-use crate::rules::params::Parameters;
+use crate::key::{Key, NOBODY};
+use crate::rules::params::{Parameters, Policy};
+use crate::rules::roles;
+use crate::rules::times::after;
 use crate::seeds;
-
-/// One pausable bit.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct PauseRecord {
-    /// Paused until this time.
-    pub paused_until: i64,
-    /// May not be paused again before this time.
-    pub not_before: i64,
-    /// Who paused it.
-    pub by: Key,
-}
+use crate::state::pause::PauseRecord;
 
 /// At `"config"`.
 #[repr(C)]
@@ -106,6 +97,16 @@ impl Config {
         Ok(config)
     }
 
+    /// As `load`, to change it.
+    #[inline(always)]
+    pub fn load_mut<'a>(view: &'a AccountView, program: &Key) -> Result<&'a mut Self, Error> {
+        let config = load_mut::<Self>(view, program)?;
+        if !seeds::is_derived(key(view), seeds::CONFIG, config.config_bump, program) {
+            return Err(Error::WrongAddress);
+        }
+        Ok(config)
+    }
+
     /// The signer holds the role, and somebody does.
     #[inline(always)]
     pub fn require(role: &Key, signer: &Key) -> Result<(), Error> {
@@ -115,10 +116,140 @@ impl Config {
         if role == signer { Ok(()) } else { Err(Error::Unauthorized) }
     }
 
+    /// The signer is the admin or the guardian: those who may stop things.
+    pub fn require_stopper(&self, signer: &Key) -> Result<(), Error> {
+        // A vacant guardian is the zero key, the system program's, which never signs.
+        if *signer == self.admin || *signer == self.guardian {
+            Ok(())
+        } else {
+            Err(Error::Unauthorized)
+        }
+    }
+
     /// An address whose money could never come back: ours, or nobody's.
     #[inline(always)]
     pub fn is_ours(&self, address: &Key) -> bool {
         *address == self.ops_wallet || *address == self.escrow || address.is_nobody()
+    }
+
+    /// The pause records by their bit.
+    pub fn pause_mut(&mut self, bit: u8) -> Result<&mut PauseRecord, Error> {
+        match bit {
+            0 => Ok(&mut self.deposits_pause),
+            1 => Ok(&mut self.payouts_pause),
+            2 => Ok(&mut self.seizures_pause),
+            3 => Ok(&mut self.releases_pause),
+            _ => Err(Error::InvalidInstruction),
+        }
+    }
+
+    /// The parameters in force and those that wait.
+    pub fn policy(&mut self) -> Policy<'_> {
+        Policy {
+            in_force: &mut self.parameters,
+            waiting: &mut self.pending_parameters,
+            ready_at: &mut self.pending_parameters_ready_at,
+        }
+    }
+
+    /// Promise a role: it is taken up later, by anybody's hand.
+    pub fn grant(&mut self, role: u8, holder: &Key, now: i64) -> Result<(), Error> {
+        if self.pending_role != 0 {
+            return Err(Error::PolicyPending);
+        }
+        self.check_newcomer(holder)?;
+        self.pending_role = role;
+        self.pending_role_key = *holder;
+        self.pending_role_ready_at = after(now, roles::delay(role))?;
+        self.invariant()
+    }
+
+    /// The promised role is taken up.
+    pub fn apply_role(&mut self, now: i64) -> Result<(), Error> {
+        if self.pending_role == 0 {
+            return Err(Error::NothingPending);
+        }
+        if now < self.pending_role_ready_at {
+            return Err(Error::PolicyPending);
+        }
+        let (role, holder) = (self.pending_role, self.pending_role_key);
+        *self.role_mut(role)? = holder;
+        self.cancel_role()
+    }
+
+    /// The promised role is taken back.
+    pub fn cancel_role(&mut self) -> Result<(), Error> {
+        if self.pending_role == 0 {
+            return Err(Error::NothingPending);
+        }
+        self.pending_role = 0;
+        self.pending_role_key = NOBODY;
+        self.pending_role_ready_at = 0;
+        self.invariant()
+    }
+
+    /// The role is vacant from now on.
+    pub fn revoke(&mut self, role: u8) -> Result<(), Error> {
+        let holder = self.role_mut(role)?;
+        if holder.is_nobody() {
+            return Err(Error::RoleVacant);
+        }
+        *holder = NOBODY;
+        self.invariant()
+    }
+
+    /// Somebody may become admin between two times.
+    pub fn nominate(&mut self, nominee: &Key, ready_at: i64, expires_at: i64) -> Result<(), Error> {
+        self.check_newcomer(nominee)?;
+        self.pending_admin = *nominee;
+        self.pending_admin_ready_at = ready_at;
+        self.pending_admin_expires_at = expires_at;
+        self.invariant()
+    }
+
+    /// The nominee becomes admin.
+    pub fn accept(&mut self, now: i64) -> Result<(), Error> {
+        if now < self.pending_admin_ready_at {
+            return Err(Error::NominationTooEarly);
+        }
+        if now >= self.pending_admin_expires_at {
+            return Err(Error::NominationExpired);
+        }
+        self.admin = self.pending_admin;
+        self.cancel_nomination()
+    }
+
+    /// Nobody is nominated any more.
+    pub fn cancel_nomination(&mut self) -> Result<(), Error> {
+        self.check_nominated()?;
+        self.pending_admin = NOBODY;
+        self.pending_admin_ready_at = 0;
+        self.pending_admin_expires_at = 0;
+        self.invariant()
+    }
+
+    /// Somebody is.
+    pub fn check_nominated(&self) -> Result<(), Error> {
+        if self.pending_admin.is_nobody() { Err(Error::NoNomination) } else { Ok(()) }
+    }
+
+    fn role_mut(&mut self, role: u8) -> Result<&mut Key, Error> {
+        match role {
+            roles::PROPOSER => Ok(&mut self.proposer),
+            roles::ARBITER => Ok(&mut self.arbiter),
+            roles::GUARDIAN => Ok(&mut self.guardian),
+            roles::PAYER => Ok(&mut self.payer),
+            _ => Err(Error::InvalidInstruction),
+        }
+    }
+
+    /// Somebody who can sign, and holds nothing yet.
+    fn check_newcomer(&self, key: &Key) -> Result<(), Error> {
+        if self.is_ours(key) {
+            return Err(Error::ForbiddenAddress);
+        }
+        let held = [&self.admin, &self.proposer, &self.arbiter, &self.guardian, &self.payer];
+        if held.contains(&key) { Err(Error::RolesNotDistinct) } else { Ok(()) }
     }
 
     /// Roles are pairwise distinct unless vacant; the admin is never vacant.
@@ -140,13 +271,5 @@ impl Config {
     pub fn invariant(&self) -> Result<(), Error> {
         self.check_roles()?;
         self.parameters.check()
-    }
-}
-
-impl PauseRecord {
-    /// Refuse while paused.
-    #[inline(always)]
-    pub fn check(&self, now: i64) -> Result<(), Error> {
-        if now < self.paused_until { Err(Error::Paused) } else { Ok(()) }
     }
 }

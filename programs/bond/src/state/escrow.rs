@@ -2,7 +2,7 @@
 
 use pinocchio::AccountView;
 
-use crate::accounts::{Stored, VERSION, expect, load_mut};
+use crate::accounts::{Stored, VERSION, expect, load, load_mut};
 use crate::error::Error;
 use crate::key::Key;
 use crate::state::config::Config;
@@ -32,6 +32,18 @@ unsafe impl Stored for Escrow {
 }
 
 impl Escrow {
+    /// The Escrow of this deployment, to read.
+    #[inline(always)]
+    pub fn load<'a>(
+        view: &'a AccountView,
+        config: &Config,
+        program: &Key,
+    ) -> Result<&'a Self, Error> {
+        let escrow = load::<Self>(view, program)?;
+        expect(view, &config.escrow)?;
+        Ok(escrow)
+    }
+
     /// The Escrow of this deployment.
     #[inline(always)]
     pub fn load_mut<'a>(

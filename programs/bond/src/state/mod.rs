@@ -4,5 +4,7 @@
 pub mod bond;
 pub mod config;
 pub mod escrow;
+pub mod pause;
 pub mod payouts;
+pub mod seizure;
 pub mod tombstone;

@@ -4,7 +4,7 @@ use pinocchio::AccountView;
 
 use crate::accounts::{Stored, VERSION, expect, load_mut};
 use crate::error::Error;
-use crate::key::Key;
+use crate::key::{Key, NOBODY};
 use crate::rules::caps::Spending;
 use crate::rules::ring::Ring;
 use crate::state::config::Config;
@@ -23,6 +23,23 @@ pub struct Approval {
     pub reference: [u8; 16],
     /// When the approval lapses; zero for none.
     pub expires_at: i64,
+}
+
+impl Approval {
+    pub const NONE: Self =
+        Self { sequence: 0, amount: 0, destination: NOBODY, reference: [0; 16], expires_at: 0 };
+
+    /// It is open, and for exactly this payment.
+    pub fn check(&self, payment: &Self, now: i64) -> Result<(), Error> {
+        if now >= self.expires_at {
+            return Err(Error::CapExceeded);
+        }
+        let exact = self.sequence == payment.sequence
+            && self.amount == payment.amount
+            && self.destination == payment.destination
+            && self.reference == payment.reference;
+        if exact { Ok(()) } else { Err(Error::ApprovalMismatch) }
+    }
 }
 
 /// At `"payouts"`.
@@ -74,10 +91,23 @@ impl Payouts {
         self.bump = bump;
     }
 
-    /// Count one payment under this number. The caller has checked number and caps.
+    /// Count one payment under this number, against the window cap too. The caller has checked
+    /// number and caps.
     pub fn record(&mut self, sequence: u64, amount: u64, now: i64) -> Result<(), Error> {
-        self.ring.pay(sequence)?;
         self.spending.count(amount, now)?;
+        self.record_number(sequence, amount)
+    }
+
+    /// Count the approved payment: above the caps by two keys' word, it takes nothing from what
+    /// the payer may pay alone. The approval is used up.
+    pub fn record_approved(&mut self, sequence: u64, amount: u64) -> Result<(), Error> {
+        self.approval = Approval::NONE;
+        self.record_number(sequence, amount)
+    }
+
+    #[inline(always)]
+    fn record_number(&mut self, sequence: u64, amount: u64) -> Result<(), Error> {
+        self.ring.pay(sequence)?;
         self.paid_count = self.paid_count.checked_add(1).ok_or(Error::Overflow)?;
         self.paid_total = self.paid_total.checked_add(amount).ok_or(Error::Overflow)?;
         self.invariant()
