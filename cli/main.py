@@ -1,15 +1,17 @@
-"""`pod`: the words people type. One file per noun; `scripts/<noun>` is `pod <noun>` installed.
+"""`pod`: the words people type. One module per noun; `scripts/<noun>` is `pod <noun>` installed.
 
-Only the file of the word that was typed is imported: `pod up` should not wait for the demo's SDK.
+Only the module of the word that was typed is imported: `pod up` should not wait for the demo's SDK.
+A noun is a function, or a program of its own whose verbs follow it (`pod bond post`).
 """
 
 import importlib
+import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
-NOUNS = ("up", "down", "status", "demo", "reconcile")
+NOUNS = ("up", "down", "status", "demo", "reconcile", "bond", "deposit", "admin")
 
 
 def commands(nouns: Sequence[str]) -> typer.Typer:
@@ -21,8 +23,19 @@ def commands(nouns: Sequence[str]) -> typer.Typer:
         """Runs and inspects a podledger system on this machine."""
 
     for noun in nouns:
-        app.command(noun)(getattr(importlib.import_module(f"cli.{noun}"), noun))
+        said = _said(noun)
+        if isinstance(said, typer.Typer):
+            app.add_typer(said, name=noun)
+        elif said is not None:
+            app.command(noun)(said)
     return app
+
+
+def _said(noun: str) -> Callable[..., None] | typer.Typer | None:
+    """What a noun does; None where this installation leaves it out."""
+    if importlib.util.find_spec(f"cli.{noun}") is None:
+        return None
+    return getattr(importlib.import_module(f"cli.{noun}"), noun, None)
 
 
 def main() -> None:

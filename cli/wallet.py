@@ -6,7 +6,7 @@ seen them). So a node that goes away and comes back loses nothing and nothing is
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -44,7 +44,14 @@ _PATIENT: Final = RetryPolicy(
 
 
 class ChainFailed(Exception):
-    """The chain refused a transaction or did not carry it out in time."""
+    """The chain refused a transaction or did not carry it out in time.
+
+    `signature` is of a transaction that failed on chain; it is None where none is known to.
+    """
+
+    def __init__(self, problem: str, *, signature: str | None = None) -> None:
+        super().__init__(problem)
+        self.signature = signature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +70,22 @@ async def patient_rpc(url: str) -> AsyncGenerator[RpcClient]:
 
 
 async def carry_out(
-    rpc: RpcClient, instructions: Sequence[Instruction], payer: Keypair, *signers: Keypair
+    rpc: RpcClient,
+    instructions: Sequence[Instruction],
+    payer: Keypair,
+    *signers: Keypair,
+    told: Callable[[str], None] = lambda _signature: None,
 ) -> Landed:
-    """Send one transaction and return once it is final. Raises `ChainFailed`."""
+    """Send one transaction and return once it is final. Raises `ChainFailed`.
+
+    `told` hears each signature before its bytes leave: whoever is interrupted can ask for it.
+    """
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while True:
                 recent = await rpc.latest_blockhash()
                 transaction = _signed(instructions, recent, payer, *signers)
+                told(str(transaction.signatures[0]))
                 landed = await _until_final(rpc, transaction, recent)
                 if landed is not None:
                     return landed
@@ -110,7 +125,7 @@ async def _until_final(
         height = await rpc.block_height()
         [status] = await rpc.signature_statuses([signature])
         if status is not None and status.failed:
-            raise ChainFailed(f"{signature} failed on chain")
+            raise ChainFailed(f"{signature} failed on chain", signature=signature)
         if status is not None and status.commitment is Commitment.FINALIZED:
             return Landed(signature=signature, slot=status.slot)
         if status is None and height > recent.last_valid_height:

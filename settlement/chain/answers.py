@@ -63,6 +63,14 @@ class AccountAt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnedAccount:
+    """One account of a program, with its address."""
+
+    address: Pubkey
+    account: Account
+
+
+@dataclass(frozen=True, kw_only=True)
 class LatestBlockhash:
     """A blockhash to sign with, dead for good once the block height passes the last valid one."""
 
@@ -87,6 +95,7 @@ class Simulation:
     slot: Slot
     error: object
     logs: tuple[str, ...]
+    units: int  # compute units; 0 where the node does not say
 
 
 def fields(value: object, what: str) -> dict[str, object]:
@@ -226,4 +235,34 @@ def simulation(value: object, at: Slot) -> Simulation:
     answer = fields(value, "simulation")
     logs = answer.get("logs")
     lines = () if logs is None else tuple(text(line, "log") for line in items(logs, "logs"))
-    return Simulation(slot=at, error=answer.get("err"), logs=lines)
+    units = answer.get("unitsConsumed")
+    return Simulation(
+        slot=at,
+        error=answer.get("err"),
+        logs=lines,
+        units=0 if units is None else count(units, "unitsConsumed"),
+    )
+
+
+def fee(value: object, _at: Slot) -> Lamports | None:
+    """`getFeeForMessage`; None when the node does not know the message's blockhash."""
+    return None if value is None else Lamports(count(value, "fee"))
+
+
+def rent(value: object) -> Lamports:
+    """`getMinimumBalanceForRentExemption`."""
+    return Lamports(count(value, "rent"))
+
+
+def owned_accounts(value: object) -> tuple[OwnedAccount, ...]:
+    """`getProgramAccounts` in base64, in no order."""
+    return tuple(_owned_account(item) for item in items(value, "accounts"))
+
+
+def _owned_account(value: object) -> OwnedAccount:
+    entry = fields(value, "owned account")
+    try:
+        address = Pubkey.from_string(text(entry.get("pubkey"), "pubkey"))
+    except ValueError:
+        raise AnswerMalformed(expected="an address", at="pubkey") from None
+    return OwnedAccount(address=address, account=_account(entry.get("account")))

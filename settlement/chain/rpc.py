@@ -20,6 +20,7 @@ from settlement.chain.answers import (
     AnswerMalformed,
     Commitment,
     LatestBlockhash,
+    OwnedAccount,
     SignatureInfo,
     SignatureStatus,
     Simulation,
@@ -180,6 +181,32 @@ class RpcClient(JsonRpc):
             [wire, options],
             lambda value: answers.with_context(value, answers.simulation),
         )
+
+    async def fee_for(self, message: bytes) -> Lamports | None:
+        """What a message would cost, priority included; None if its blockhash is not known."""
+        wire = base64.b64encode(message).decode()
+        return await self.ask(
+            "getFeeForMessage",
+            [wire, {"commitment": "confirmed"}],
+            lambda value: answers.with_context(value, answers.fee),
+        )
+
+    async def rent_exempt_minimum(self, size_bytes: int) -> Lamports:
+        """What an account of this size must hold."""
+        return await self.ask("getMinimumBalanceForRentExemption", [size_bytes], answers.rent)
+
+    async def program_accounts(
+        self,
+        program: Pubkey,
+        *,
+        offset: int,
+        equals: bytes,
+        commitment: Commitment = Commitment.CONFIRMED,
+    ) -> tuple[OwnedAccount, ...]:
+        """A program's accounts whose data at `offset` is `equals`; many nodes do not serve it."""
+        same = {"offset": offset, "bytes": base64.b64encode(equals).decode(), "encoding": "base64"}
+        options = {"encoding": "base64", "commitment": commitment, "filters": [{"memcmp": same}]}
+        return await self.ask("getProgramAccounts", [str(program), options], answers.owned_accounts)
 
     async def signature_statuses(
         self, signatures: Sequence[str]
