@@ -19,9 +19,10 @@ import structlog
 import uvicorn
 
 from coordinator import store
-from coordinator.api.desk import Desk
+from coordinator.api.desk import Desk, Payments
 from coordinator.api.front import Front, control_plane
 from coordinator.api.inference import Inference
+from coordinator.api.payments.state import PaymentChain, open_payment_chain
 from coordinator.callers import Callers
 from coordinator.config import CoordinatorSettings
 from coordinator.dispatch import Dispatch
@@ -125,7 +126,12 @@ class FusedCharges(Charges):
 
 
 def assemble(
-    settings: CoordinatorSettings, pool: Pool, books: GroupCommit, charges: Charges, clock: Clock
+    settings: CoordinatorSettings,
+    pool: Pool,
+    books: GroupCommit,
+    charges: Charges,
+    clock: Clock,
+    chain: PaymentChain,
 ) -> Parts:
     """Join the parts; nothing runs yet."""
     metrics = Metrics()
@@ -151,6 +157,7 @@ def assemble(
         routes=routes,
         sessions=sessions,
         registrations=SlidingWindow(settings.http.register_per_minute),
+        payments=Payments(chain=chain, callers=SlidingWindow(settings.http.payments_per_minute)),
     )
     inference = Inference(
         callers=callers, dispatch=dispatch, clock=clock, metrics=metrics, limits=settings.http
@@ -170,11 +177,15 @@ async def running(
     timer = clock or SystemClock()
     pool = await _pool(settings)
     try:
-        async with _the_only_one(pool), _tasks() as tasks:
+        async with (
+            _the_only_one(pool),
+            open_payment_chain(settings.rpc_urls, settings.shop.deployment) as chain,
+            _tasks() as tasks,
+        ):
             writer = await retried(lambda: _take_over(pool, timer), attempts=_START_ATTEMPTS)
             async with GroupCommit(pool, writer) as books:
                 charges = FusedCharges(books)
-                parts = assemble(settings, pool, books, charges, timer)
+                parts = assemble(settings, pool, books, charges, timer, chain)
                 await retried(parts.routes.refresh, attempts=_START_ATTEMPTS)
                 async with _served(settings, parts, tasks) as address, _tasks() as guard:
                     guard.create_task(charges.watch())

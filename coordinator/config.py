@@ -19,6 +19,7 @@ class CoordinatorSettings:
     """Everything a coordinator process needs to know."""
 
     database_url: str
+    rpc_urls: tuple[str, ...] = ()  # none: payment requests are not offered
     listen: Address
     log_level: str
     shop: Shop
@@ -35,6 +36,7 @@ def read(reader: SettingsReader) -> CoordinatorSettings:
     public_url = reader.text("POD_PUBLIC_URL", f"http://{listen}").rstrip("/")
     return CoordinatorSettings(
         database_url=reader.text("DATABASE_URL"),
+        rpc_urls=_rpc_urls(reader),
         listen=listen,
         log_level=reader.text("POD_LOG_LEVEL", "INFO").upper(),
         shop=_shop(reader, public_url),
@@ -44,6 +46,11 @@ def read(reader: SettingsReader) -> CoordinatorSettings:
         pool_size=reader.integer("POD_COORDINATOR_POOL_SIZE", 12, least=6),
         grace_seconds=reader.integer("POD_COORDINATOR_GRACE_SECONDS", 5),
     )
+
+
+def _rpc_urls(reader: SettingsReader) -> tuple[str, ...]:
+    named = reader.optional("POD_RPC_URLS")
+    return () if named is None else reader.words("POD_RPC_URLS")
 
 
 def _shop(reader: SettingsReader, public_url: str) -> Shop:
@@ -74,6 +81,7 @@ def _pubkey(reader: SettingsReader, name: str) -> Pubkey:
 def _http(reader: SettingsReader) -> HttpLimits:
     return HttpLimits(
         register_per_minute=reader.integer("POD_COORDINATOR_REGISTER_PER_MINUTE", 10, least=1),
+        payments_per_minute=reader.integer("POD_COORDINATOR_PAYMENTS_PER_MINUTE", 120, least=1),
         requests_per_minute=reader.integer("POD_COORDINATOR_REQUESTS_PER_MINUTE", 60_000, least=1),
         requests_at_once=reader.integer("POD_COORDINATOR_REQUESTS_AT_ONCE", 512, least=1),
     )

@@ -16,6 +16,7 @@ class HttpLimits:
     """What one caller may do."""
 
     register_per_minute: int = 10
+    payments_per_minute: int = 120
     requests_per_minute: int = 60_000
     requests_at_once: int = 512
     body_bytes: int = 8 * 1024 * 1024

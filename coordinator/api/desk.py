@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from coordinator.api.payments.state import PaymentChain
 from coordinator.callers import Callers
 from coordinator.limits import SlidingWindow
 from coordinator.routes import Routes
@@ -33,6 +34,14 @@ class Shop:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Payments:
+    """What payment requests need: the chain as it is, and how often one address may ask."""
+
+    chain: PaymentChain
+    callers: SlidingWindow
+
+
+@dataclass(frozen=True, kw_only=True)
 class Desk:
     """Everything a route may need; built once, in app.py."""
 
@@ -44,6 +53,7 @@ class Desk:
     routes: Routes
     sessions: Sessions
     registrations: SlidingWindow
+    payments: Payments
 
 
 def desk_of(request: Request) -> Desk:

@@ -2,8 +2,8 @@
 
     {"error": {"type", "message", "code", "param", "details"}}
 
-`type` and the statuses are those that existing clients read (wire.md §5.7). Host routes repeat the
-message at the top level, because that is where their clients look.
+`type` and the statuses are those that existing clients read (wire.md §5.7). Routes for hosts and
+for wallets say the message twice, at the top level too, because that is where their clients look.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import msgspec
 
 from coordinator import callers, conclude, dispatch, limits, match, pairings
 from coordinator.api import body
+from coordinator.api.payments import refusals
 from coordinator.transcode.request import BodyInvalid
 from settlement.charges import InsufficientBalance
 from settlement.db.pool import TRANSIENT, DatabaseUnavailable
@@ -34,6 +35,11 @@ _BY_LEAF: dict[type[PodError], tuple[int, str]] = {
     dispatch.BackendRefused: (400, "bad_request"),
     pairings.PairCodeUnknown: (404, "not_found"),
     conclude.AnswerUnsettled: (503, "unavailable"),
+    refusals.NotTheBeneficiary: (403, "forbidden"),
+    refusals.NoUsdcAccount: (402, "insufficient_funds"),
+    refusals.UsdcAccountFrozen: (402, "insufficient_funds"),
+    refusals.TooLittleUsdc: (402, "insufficient_funds"),
+    refusals.TooLittleSol: (402, "insufficient_funds"),
 }
 _BY_KIND: dict[type[PodError], tuple[int, str]] = {
     Refused: (400, "bad_request"),
@@ -54,6 +60,8 @@ _TOLD = frozenset(
         "retry_after_seconds",
         "available_microusdc",
         "required_microusdc",
+        "available_lamports",
+        "required_lamports",
         "suggested_min_input_per_1m",
         "suggested_min_output_per_1m",
         "smallest_microusdc",
@@ -74,7 +82,7 @@ class Answer:
     headers: dict[str, str]
 
 
-def answer(error: PodError, *, for_host: bool = False) -> Answer:
+def answer(error: PodError, *, twice: bool = False) -> Answer:
     """Turn an error into a response."""
     status, kind = _row(error)
     message = _message(error, status)
@@ -90,12 +98,12 @@ def answer(error: PodError, *, for_host: bool = False) -> Answer:
     if details:
         told["details"] = details
     envelope: dict[str, object] = {"error": told}
-    if for_host:
+    if twice:
         envelope["message"] = message
     return Answer(status=status, body=_ENCODE(envelope), headers=_headers(status, details))
 
 
-def of_http(status: int, *, for_host: bool = False) -> Answer:
+def of_http(status: int, *, twice: bool = False) -> Answer:
     """What the router itself refuses: an unknown path, a method a path does not have."""
     kinds = {404: "not_found", 405: "method_not_allowed"}
     kind = kinds.get(status, "bad_request" if status < 500 else "internal")
@@ -105,7 +113,7 @@ def of_http(status: int, *, for_host: bool = False) -> Answer:
     envelope: dict[str, object] = {
         "error": {"type": kind, "message": message, "code": kind, "param": None}
     }
-    if for_host:
+    if twice:
         envelope["message"] = message
     return Answer(status=status, body=_ENCODE(envelope), headers={})
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from coordinator.api import agents, errors, hosts, pairing, status, users
+from coordinator.api import agents, errors, hosts, pairing, payment_requests, status, users
 from coordinator.api.body import ClientGone, Receive, Scope, Send
 from coordinator.api.desk import Desk
 from coordinator.api.inference import Inference
@@ -50,8 +50,8 @@ def control_plane(desk: Desk, metrics: Metrics) -> FastAPI:
     app = FastAPI(title="podledger coordinator", version=status.VERSION, redirect_slashes=False)
     app.state.desk = desk
     app.state.metrics = metrics
-    for router in (users.router, pairing.router, hosts.router, status.router):
-        app.include_router(router)
+    for each in (users, pairing, hosts, payment_requests, status):
+        app.include_router(each.router)
     app.add_exception_handler(PodError, _told)
     for kind in TRANSIENT:
         app.add_exception_handler(kind, _told)
@@ -62,38 +62,41 @@ def control_plane(desk: Desk, metrics: Metrics) -> FastAPI:
     return app
 
 
-def _for_host(request: Request) -> bool:
-    return request.url.path.startswith("/v1/host/")
+def _says_it_twice(request: Request) -> bool:
+    """Hosts and wallets look for the message at the top level."""
+    return request.url.path.startswith(("/v1/host/", payment_requests.PREFIX))
 
 
-def _response(answer: errors.Answer) -> Response:
+def _response(request: Request, answer: errors.Answer) -> Response:
+    open_to = payment_requests.ANY_ORIGIN
+    any_origin = open_to if request.url.path.startswith(payment_requests.PREFIX) else {}
     return Response(
         answer.body,
         status_code=answer.status,
         media_type="application/json",
-        headers={"cache-control": "no-store"} | answer.headers,
+        headers={"cache-control": "no-store"} | any_origin | answer.headers,
     )
 
 
 async def _told(request: Request, error: Exception) -> Response:
     known = errors.translated(error)
     assert known is not None, "registered for these kinds only"
-    return _response(errors.answer(known, for_host=_for_host(request)))
+    return _response(request, errors.answer(known, twice=_says_it_twice(request)))
 
 
 async def _routed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    told = _response(errors.of_http(error.status_code, for_host=_for_host(request)))
+    told = _response(request, errors.of_http(error.status_code, twice=_says_it_twice(request)))
     told.headers.update(error.headers or {})
     return told
 
 
 async def _invalid(request: Request, _error: Exception) -> Response:
-    return _response(errors.of_http(400, for_host=_for_host(request)))
+    return _response(request, errors.of_http(400, twice=_says_it_twice(request)))
 
 
 async def _broken(request: Request, _error: Exception) -> Response:
-    return _response(errors.of_http(500, for_host=_for_host(request)))
+    return _response(request, errors.of_http(500, twice=_says_it_twice(request)))
 
 
 async def _nobody(_request: Request, _error: Exception) -> Response:

@@ -1,0 +1,1 @@
+"""Solana Pay transaction requests, piece by piece: what is asked, what is true, what is signed."""
