@@ -15,7 +15,9 @@ _PARSED = re.compile(r"\bArguments::parse\((\w+)\)\?")
 _EXACTLY = re.compile(r"\b[A-Z]\w*::exactly\((\w+)\)\?")
 _LISTED = re.compile(r"^[ \t]+(\w+)\.check_(writable|signers)\(\)\?;", re.M)
 _CHECKED = re.compile(r"\.checked_(?:add|sub|mul)\(")
-_OR_REFUSED = re.compile(r"\s*\.ok_or\(Error::\w+\)")
+_OR_REFUSED = re.compile(r"\s*\.ok_or\(Error::\w+\)| else (?=\{\s*return Err)")
+_PASSED_ON = re.compile(r"^[ \t]+(\w+)\?;", re.M)
+_ARM = re.compile(r"^[ \t]+([\w:]+) => (return Err\([\w:]+\)),", re.M)
 
 
 def call_sites(source: RustText, shape: InstructionShape | None) -> Iterator[Site]:
@@ -23,6 +25,7 @@ def call_sites(source: RustText, shape: InstructionShape | None) -> Iterator[Sit
     yield from _statements(source)
     yield from _loads(source)
     yield from _sums(source)
+    yield from _arms(source)
     if shape is not None:
         yield from _handler(source, shape)
 
@@ -76,6 +79,23 @@ def _sums(source: RustText) -> Iterator[Site]:
         what = f"`{source.snippet(start, refused.end())}` gives zero"
         instead = f".or(crate::mutant::instead({NUMBER}))"
         yield Site(start=end, end=end, before=instead, what=what)
+
+
+def _arms(source: RustText) -> Iterator[Site]:
+    """An arm that refuses, in a match that gives nothing; a result that is only passed on."""
+    for found in _ARM.finditer(source.code):
+        if found[1] == "_":
+            start, end = found.span(2)
+            what = f"`_ => {found[2]}` deleted"
+            yield Site(start=start, end=end, before=f"if !{OFF} {{ ", after="; }", what=what)
+        else:
+            start = end = found.end(1)
+            what = f"`{found[1]} => {found[2]}` deleted"
+            yield Site(start=start, end=end, before=f" if !{OFF}", what=what)
+    for found in _PASSED_ON.finditer(source.code):
+        start, end = found.start(1), found.end()
+        what = f"`{found[1]}?` deleted"
+        yield Site(start=start, end=end, before=f"if !{OFF} {{ ", after=" }", what=what)
 
 
 def _handler(source: RustText, shape: InstructionShape) -> Iterator[Site]:
