@@ -33,7 +33,7 @@ from cli.transaction.keys import WalletKey, find_keypair, read_keypair
 from cli.transaction.proposal import NothingToDo, Proposal
 from cli.transaction.target import Place, Target, find_target, place_of
 from cli.transaction.unsigned import Encoding, Nonce
-from settlement.chain.rpc import RetryPolicy, open_rpc
+from settlement.chain.rpc import RetryPolicy, RpcClient, open_rpc
 from settlement.errors import PodError
 
 # A person waits: a wrong URL is told in seconds. A node that restarts while we send is waited for.
@@ -65,6 +65,7 @@ class Road:
 
 
 Prepare = Callable[[Road], Awaitable[Proposal | NothingToDo]]
+Find = Callable[[RpcClient, Place], Awaitable[Target]]
 
 
 def takes_request(verb: Callable[..., None]) -> Callable[..., None]:
@@ -131,13 +132,16 @@ def _request(
     )
 
 
-def run(request: Request, prepare: Prepare) -> NoReturn:
-    """Plan with `prepare`, carry the plan out, tell how it ended, exit."""
+def run(request: Request, prepare: Prepare, find: Find = find_target) -> NoReturn:
+    """Plan with `prepare`, carry the plan out, tell how it ended, exit.
+
+    `find` is for a deployment that is not set up yet.
+    """
     manner = request.manner
     quiet = manner.as_json or manner.unsigned
     console = Console(stderr=quiet, highlight=False, soft_wrap=True)
     try:
-        outcome = asyncio.run(_run(request, prepare, console))
+        outcome = asyncio.run(_run(request, prepare, find, console))
     except PodError as error:
         fail(error, as_json=manner.as_json)
     _tell(outcome, manner, console)
@@ -154,18 +158,18 @@ def fail(error: PodError, *, as_json: bool) -> NoReturn:
 
 
 @asynccontextmanager
-async def open_target(place: Place) -> AsyncGenerator[Target]:
+async def open_target(place: Place, find: Find = find_target) -> AsyncGenerator[Target]:
     """The deployment at a place, for as long as the block lasts."""
     async with open_rpc([place.rpc], retry=_PATIENCE) as rpc:
-        yield await find_target(rpc, place)
+        yield await find(rpc, place)
 
 
-async def _run(request: Request, prepare: Prepare, console: Console) -> Outcome:
+async def _run(request: Request, prepare: Prepare, find: Find, console: Console) -> Outcome:
     place = request.place()
     keys = keys_of(request)
     wallet = request.wallet or keys[0].address
     manner = request.manner
-    async with open_target(place) as target:
+    async with open_target(place, find) as target:
         road = Road(target=target, wallet=wallet, payer=request.fee_payer or wallet, manner=manner)
         planned = await prepare(road)
         if isinstance(planned, NothingToDo):
