@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cli.admin.moments import InvalidLength, duration, moment, parse_duration
-from cli.admin.policy import (
+from cli.admin.plans.moments import InvalidLength, duration, moment, parse_duration
+from cli.admin.plans.policy import (
     BOUNDS,
     LOOSENING_SECONDS,
     NothingChanges,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final
 
-from cli.admin.moments import DAY_SECONDS, duration
+from cli.admin.plans.moments import DAY_SECONDS, duration
 from settlement.chain.layouts import NO_CAP, Config, Parameters
 from settlement.errors import Conflict, Refused
 from settlement.money import MICROUSDC_PER_USDC, format_usdc
@@ -114,7 +114,7 @@ def foresee(policy: Policy, wanted: Parameters, *, now: int) -> Foreseen:
     Raises `OutOfBounds`, `NothingChanges`, or `SetWaiting` when something gets looser while
     another looser set waits.
     """
-    _check_bounds(wanted)
+    require_bounds(wanted)
     found = changes(policy.in_force, wanted)
     if not found:
         raise NothingChanges()
@@ -162,7 +162,8 @@ def _with(parameters: Parameters, found: tuple[Change, ...], *, waits: bool) -> 
     return replace(parameters, **values)
 
 
-def _check_bounds(wanted: Parameters) -> None:
+def require_bounds(wanted: Parameters) -> None:
+    """Every parameter is within its floor and ceiling. Raises `OutOfBounds`."""
     for name, bounds in BOUNDS.items():
         value = value_of(wanted, name)
         if not bounds.floor <= value <= bounds.ceiling:
