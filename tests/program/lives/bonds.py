@@ -1,0 +1,175 @@
+"""Rules about bonds: posted, retired, handed over, released, seized."""
+
+from typing import Final
+
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from settlement.chain.instructions import (
+    CancelRetire,
+    Contest,
+    Dismiss,
+    ExecuteSeizure,
+    FundBond,
+    Lapse,
+    PostBond,
+    ProposeSeizure,
+    Release,
+    Retire,
+    SetBeneficiary,
+    Uphold,
+    WithdrawProposal,
+)
+from settlement.chain.layouts import BondState, SeizureState
+from settlement.chain.program import associated_token_address
+from tests.program.lives.aims import Aims, destinations, numbers, people, which
+from tests.program.lives.chain import DEPLOYMENT, bond_address, canonical, key
+from tests.program.lives.stage import BAD_CODE, CODES, Spoil, spoils
+
+_EVIDENCE: Final = tuple(bytes([number]) * 32 for number in range(6))
+_BENEFICIARIES: Final = (*("alice", "bob", "carol") * 4, "payer", "till", "escrow", "nobody")
+
+codes = st.sampled_from((*CODES * 4, BAD_CODE))
+beneficiaries = st.sampled_from(_BENEFICIARIES)
+evidence = st.sampled_from((*_EVIDENCE[1:] * 3, _EVIDENCE[0]))
+
+
+class BondRules(Aims):
+    """A bond's life."""
+
+    @rule(
+        code=codes,
+        depositor=st.sampled_from(("alice", "alice", "bob", "carol", "payer")),
+        beneficiary=beneficiaries,
+        funder=st.sampled_from(("funder", "funder", "alice", "bob")),
+        spoil=spoils,
+    )
+    def post_bond(
+        self, code: bytes, depositor: str, beneficiary: str, funder: str, spoil: Spoil
+    ) -> None:
+        self.act(
+            PostBond(
+                depositor=key(depositor),
+                funder=key(funder),
+                depositor_ata=canonical(depositor),
+                bond=bond_address(code, key(beneficiary)),
+                code=code,
+                beneficiary=key(beneficiary),
+            ),
+            spoil,
+        )
+
+    @rule(number=numbers, code=codes, beneficiary=beneficiaries, by=people, spoil=spoils)
+    def fund_bond(self, number: str, code: bytes, beneficiary: str, by: str, spoil: Spoil) -> None:
+        self.act(
+            FundBond(
+                payer=self.who(by, self.config.payer),
+                funder=key("funder"),
+                bond=bond_address(code, key(beneficiary)),
+                sequence=self.number(number),
+                code=code,
+                beneficiary=key(beneficiary),
+            ),
+            spoil,
+        )
+
+    @precondition(lambda self: bool(self.state.bonds))
+    @rule(draw=which, by=people, spoil=spoils)
+    def retire(self, draw: int, by: str, spoil: Spoil) -> None:
+        at, bond = self.bond(draw, BondState.POSTED)
+        signer = self.who(by, bond.beneficiary)
+        self.act(Retire(signer=signer, bond=at, code=bond.code), spoil)
+
+    @precondition(lambda self: bool(self.state.bonds))
+    @rule(draw=which, by=people, spoil=spoils)
+    def cancel_retire(self, draw: int, by: str, spoil: Spoil) -> None:
+        at, bond = self.bond(draw, BondState.RETIRING)
+        beneficiary = self.who(by, bond.beneficiary)
+        self.act(CancelRetire(beneficiary=beneficiary, bond=at, code=bond.code), spoil)
+
+    @precondition(lambda self: bool(self.state.bonds))
+    @rule(
+        draw=which, by=people, to=st.sampled_from(("alice", "bob", "carol", "payer")), spoil=spoils
+    )
+    def set_beneficiary(self, draw: int, by: str, to: str, spoil: Spoil) -> None:
+        at, bond = self.bond(draw)
+        old = self.who(by, bond.beneficiary)
+        self.act(
+            SetBeneficiary(beneficiary=old, new_beneficiary=key(to), bond=at, code=bond.code),
+            spoil,
+        )
+
+    @precondition(lambda self: bool(self.state.bonds))
+    @rule(draw=which, to=destinations, signed=st.booleans(), by=people, spoil=spoils)
+    def release(self, draw: int, to: str, signed: bool, by: str, spoil: Spoil) -> None:
+        at, bond = self.bond(draw, BondState.RETIRING)
+        beneficiary = self.who(by, bond.beneficiary)
+        right = associated_token_address(bond.beneficiary, DEPLOYMENT.mint)
+        self.act(
+            Release(
+                bond=at,
+                beneficiary=beneficiary,
+                destination=self.destination(to, right),
+                rent_payer=bond.rent_payer,
+                code=bond.code,
+            ),
+            spoil,
+            signed=signed,
+        )
+
+    @precondition(lambda self: bool(self.state.bonds))
+    @rule(draw=which, hashed=evidence, by=people, spoil=spoils)
+    def propose_seizure(self, draw: int, hashed: bytes, by: str, spoil: Spoil) -> None:
+        at, bond = self.bond(draw, seizure=SeizureState.NONE)
+        self.act(
+            ProposeSeizure(
+                proposer=self.who(by, self.config.proposer),
+                bond=at,
+                code=bond.code,
+                evidence_hash=hashed,
+                reason=hashed[0],
+            ),
+            spoil,
+        )
+
+    @precondition(lambda self: bool(self.state.bonds))
+    @rule(draw=which, by=people, spoil=spoils)
+    def withdraw_proposal(self, draw: int, by: str, spoil: Spoil) -> None:
+        at, bond = self.bond(draw, seizure=SeizureState.PROPOSED)
+        proposer = self.who(by, self.config.proposer)
+        self.act(WithdrawProposal(proposer=proposer, bond=at, code=bond.code), spoil)
+
+    @precondition(lambda self: bool(self.state.bonds))
+    @rule(draw=which, by=people, reply=st.sampled_from(_EVIDENCE), spoil=spoils)
+    def contest(self, draw: int, by: str, reply: bytes, spoil: Spoil) -> None:
+        at, bond = self.bond(draw, seizure=SeizureState.PROPOSED)
+        beneficiary = self.who(by, bond.beneficiary)
+        self.act(Contest(beneficiary=beneficiary, bond=at, code=bond.code, reply_hash=reply), spoil)
+
+    @precondition(lambda self: bool(self.state.bonds))
+    @rule(draw=which, by=people, spoil=spoils)
+    def uphold(self, draw: int, by: str, spoil: Spoil) -> None:
+        at, bond = self.bond(draw, seizure=SeizureState.CONTESTED)
+        arbiter = self.who(by, self.config.arbiter)
+        self.act(Uphold(arbiter=arbiter, bond=at, code=bond.code), spoil)
+
+    @precondition(lambda self: bool(self.state.bonds))
+    @rule(draw=which, by=people, spoil=spoils)
+    def dismiss(self, draw: int, by: str, spoil: Spoil) -> None:
+        at, bond = self.bond(draw, seizure=SeizureState.CONTESTED)
+        arbiter = self.who(by, self.config.arbiter)
+        self.act(Dismiss(arbiter=arbiter, bond=at, code=bond.code), spoil)
+
+    @precondition(lambda self: bool(self.state.bonds))
+    @rule(draw=which, upheld=st.booleans(), rent=people, spoil=spoils)
+    def execute_seizure(self, draw: int, upheld: bool, rent: str, spoil: Spoil) -> None:
+        seizure = SeizureState.UPHELD if upheld else SeizureState.PROPOSED
+        at, bond = self.bond(draw, seizure=seizure)
+        rent_payer = self.who(rent, bond.rent_payer)
+        self.act(ExecuteSeizure(bond=at, rent_payer=rent_payer, code=bond.code), spoil)
+
+    @precondition(lambda self: bool(self.state.bonds))
+    @rule(draw=which, seizure=st.sampled_from(SeizureState), spoil=spoils)
+    def lapse(self, draw: int, seizure: SeizureState, spoil: Spoil) -> None:
+        at, bond = self.bond(draw, seizure=seizure)
+        self.act(Lapse(bond=at, code=bond.code), spoil)

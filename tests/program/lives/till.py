@@ -1,0 +1,175 @@
+"""Rules about the till: deposits, payments, burned numbers, what strayed."""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+from solders.pubkey import Pubkey
+
+from settlement.chain.instructions import (
+    ApprovePay,
+    DepositUsdc,
+    Pay,
+    RecoverStray,
+    Skip,
+    SweepSurplus,
+)
+from settlement.money import MicroUsdc
+from tests.program.lives.aims import Aims, amounts, destinations, numbers, people
+from tests.program.lives.chain import (
+    DEPLOYMENT,
+    FIRST_TOKENS,
+    FOREIGN_MINT,
+    canonical,
+    key,
+    second,
+)
+from tests.program.lives.stage import Spoil, spoils
+from tests.program.model.window import FULL_WORD, LARGEST
+
+_USER_CODE = bytes.fromhex("00ff10a2b3c4d5e6")
+_REFERENCES = (bytes(16), b"reference number")
+_MASKS = (1, 0b101, FULL_WORD, 0xFF << 56, 1 << 63, (1 << 63) | 1, FULL_WORD - 1, 0)
+_STRAYS = (
+    *[(name, canonical(name)) for name in ("config", "payouts")],
+    *[(name, second(name)) for name in ("till", "escrow")],
+    *[(name, canonical(name, FOREIGN_MINT)) for name in ("till", "escrow", "config", "payouts")],
+    ("till", DEPLOYMENT.till_vault),
+    ("escrow", DEPLOYMENT.bond_vault),
+    ("alice", canonical("alice")),
+)
+
+FIRST_MINTS = {address: token.mint for address, token in FIRST_TOKENS.items()}
+
+references = st.sampled_from((*_REFERENCES, "approved", "approved"))
+
+
+class TillRules(Aims):
+    """Money in, money out."""
+
+    def _reference(self, aim: bytes | str) -> bytes:
+        return self.state.numbers.approval.reference if isinstance(aim, str) else aim
+
+    @rule(by=st.sampled_from(("alice", "bob", "payer")), amount=amounts, spoil=spoils)
+    def deposit(self, by: str, amount: str | int, spoil: Spoil) -> None:
+        token = self.state.tokens.get(canonical(by))
+        self.act(
+            DepositUsdc(
+                depositor=key(by),
+                depositor_ata=canonical(by),
+                code=_USER_CODE,
+                amount_microusdc=MicroUsdc(self.amount(amount, token.amount if token else 0)),
+            ),
+            spoil,
+        )
+
+    @rule(
+        number=numbers,
+        amount=amounts,
+        to=destinations,
+        reference=references,
+        by=people,
+        spoil=spoils,
+    )
+    def pay(
+        self,
+        number: str,
+        amount: str | int,
+        to: str,
+        reference: bytes | str,
+        by: str,
+        spoil: Spoil,
+    ) -> None:
+        self.act(
+            Pay(
+                payer=self.who(by, self.config.payer),
+                destination=self.destination(to, canonical("bob")),
+                sequence=self.number(number),
+                amount_microusdc=MicroUsdc(self.amount(amount)),
+                code=_USER_CODE,
+                reference=self._reference(reference),
+            ),
+            spoil,
+        )
+
+    @rule(
+        number=st.sampled_from(("approved", "approved", "approved", "free")),
+        amount=st.sampled_from(("approved", "approved", "approved", "above it")),
+        to=st.sampled_from(("approved", "approved", "approved", "first:alice")),
+        reference=references,
+        spoil=spoils,
+    )
+    def pay_as_approved(
+        self, number: str, amount: str, to: str, reference: bytes | str, spoil: Spoil
+    ) -> None:
+        self.pay(number, amount, to, reference, "right", spoil)
+
+    @rule(
+        number=numbers,
+        amount=amounts,
+        to=destinations,
+        reference=st.sampled_from(_REFERENCES),
+        by=people,
+        spoil=spoils,
+    )
+    def approve_pay(
+        self, number: str, amount: str | int, to: str, reference: bytes, by: str, spoil: Spoil
+    ) -> None:
+        self.act(
+            ApprovePay(
+                admin=self.who(by, self.config.admin),
+                sequence=self.number(number),
+                amount_microusdc=MicroUsdc(self.amount(amount)),
+                destination=self.destination(to, canonical("bob")),
+                reference=reference,
+            ),
+            spoil,
+        )
+
+    @rule(
+        number=numbers,
+        shift=st.sampled_from((0, 0, 1, 63)),
+        mask=st.sampled_from(_MASKS),
+        by=people,
+        spoil=spoils,
+    )
+    def skip(self, number: str, shift: int, mask: int, by: str, spoil: Spoil) -> None:
+        first = min(self.number(number) + shift, LARGEST)
+        self.act(Skip(signer=self.who(by, self.config.payer), first=first, mask=mask), spoil)
+
+    @rule(word=st.integers(0, 5), holes=st.sampled_from((0, 0, 0, 1 << 5)))
+    def burn_a_word(self, word: int, holes: int) -> None:
+        """The window moves only when its lowest word is full."""
+        taken = self.state.numbers
+        first = min(taken.base + 64 * word, LARGEST - 63)
+        paid = taken.paid >> first - taken.origin & FULL_WORD
+        signer = self.config.admin
+        self.act(Skip(signer=signer, first=first, mask=FULL_WORD & ~paid & ~holes or 1))
+
+    @rule(spoil=spoils)
+    def sweep_surplus(self, spoil: Spoil) -> None:
+        self.act(SweepSurplus(), spoil)
+
+    @rule(
+        stray=st.sampled_from(_STRAYS),
+        to=st.sampled_from(("right", "right", "right", "till", "escrow", "alice", "same")),
+        mint=st.sampled_from(("its own", "its own", "its own", "its own", "usdc", "foreign")),
+        by=people,
+        spoil=spoils,
+    )
+    def recover_stray(
+        self, stray: tuple[str, Pubkey], to: str, mint: str, by: str, spoil: Spoil
+    ) -> None:
+        owner, address = stray
+        own = FIRST_MINTS.get(address, DEPLOYMENT.mint)
+        named = {"its own": own, "usdc": DEPLOYMENT.mint, "foreign": FOREIGN_MINT}[mint]
+        right = DEPLOYMENT.till_vault if own == DEPLOYMENT.mint else canonical("admin", own)
+        destination = {"right": right, "same": address}
+        self.act(
+            RecoverStray(
+                admin=self.who(by, self.config.admin),
+                authority=key(owner),
+                stray=address,
+                destination=destination[to] if to in destination else canonical(to, own),
+                stray_mint=named,
+            ),
+            spoil,
+        )
