@@ -13,22 +13,39 @@ the chain can do holds the frontier up.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Final, assert_never
+from dataclasses import dataclass, fields, is_dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final, assert_never
 
 import asyncpg
 
 from indexer import store
 from indexer.doors import Booking, changes_of, operations_of, residue_of
-from indexer.events import Deposit, Event, Outflow, Quarantined, Unrecognized
+from indexer.events import (
+    BondHandedOver,
+    BondRetireCancelled,
+    BondSeized,
+    Deposit,
+    Event,
+    Governed,
+    Outflow,
+    Quarantined,
+    SeizureStepped,
+    StrayRecovered,
+    SurplusSwept,
+    Unrecognized,
+)
 from indexer.store import BookedAs, IncidentKind
 from settlement.chain.movement import MovementKey
 from settlement.db.pool import Pool, Tx, retried, transaction
-from settlement.errors import Conflict, NotFound, Refused
+from settlement.errors import Conflict, NotFound, Refused, snake_case
 from settlement.ledger import store as ledger
 from settlement.ledger.operations import Operation, Writer
 from settlement.money import LARGEST_AMOUNT_MICROUSDC
 from settlement.payouts.halt import halt
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 # By these a door says that the chain did what our books cannot follow.
 _REFUSALS: Final = (
@@ -37,6 +54,17 @@ _REFUSALS: Final = (
     NotFound,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.DataError,
+)
+# What takes nothing out of our vaults: refused, it is for a person to see, payouts go on.
+_STOPS_NOTHING: Final = (
+    Deposit
+    | StrayRecovered
+    | SurplusSwept
+    | BondSeized
+    | BondRetireCancelled
+    | BondHandedOver
+    | SeizureStepped
+    | Governed
 )
 # What an event is booked as after so many refusals.
 _BY_REFUSALS: Final = (
@@ -120,6 +148,7 @@ def _record(booking: Booking, booked: Sequence[Booked]) -> store.Record:
         signature=read.signature,
         slot=booking.moment.slot,
         failed=read.failed,
+        block_time=booking.moment.block_time,
         answer=booking.answer,
         movements=read.movements,
         events=[
@@ -165,7 +194,8 @@ async def _apply(tx: Tx, writer: Writer, operations: list[tuple[MovementKey, Ope
 async def _tell(tx: Tx, cluster: str, one: Booked, why: str | None) -> None:
     """Open an incident for what a person has to see, and stop payouts where money is at stake.
 
-    Money that arrives stops nothing, whatever is unclear about it: no stranger can halt us.
+    Money that arrives, or stays in our vaults, stops nothing, whatever is unclear about it: no
+    stranger can halt us.
     """
     kind = _incident(one)
     if kind is None:
@@ -173,8 +203,9 @@ async def _tell(tx: Tx, cluster: str, one: Booked, why: str | None) -> None:
     reference = one.event.key.reference
     detail = why or _detail(one.event)
     await store.open_incident(tx, cluster, kind, reference=reference, detail=detail)
-    money_left = any(change < 0 for _, _, change in changes_of(one.event))
-    books_wrong = one.booked_as is not BookedAs.ITSELF and not isinstance(one.event, Deposit)
+    money_left = sum(change for _, _, change in changes_of(one.event)) < 0
+    refused = one.booked_as is not BookedAs.ITSELF
+    books_wrong = refused and not isinstance(one.event, _STOPS_NOTHING)
     if money_left or books_wrong:
         await halt(tx, kind, f"{reference}: {detail}")
 
@@ -201,24 +232,29 @@ def _detail(event: Event) -> str:
 
 def kind_of(event: Event) -> str:
     """The event's class name in snake case, for rows and metrics."""
-    name = type(event).__name__
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+    return snake_case(type(event).__name__)
 
 
 def _facts(event: Event) -> dict[str, object]:
     """The event's fields as JSON, without its key."""
-    return {
-        field.name: _plain(getattr(event, field.name))
-        for field in fields(event)
-        if field.name != "key"
-    }
+    facts = _fields(event)
+    del facts["key"]
+    return facts
+
+
+def _fields(one: "DataclassInstance") -> dict[str, object]:
+    return {field.name: _plain(getattr(one, field.name)) for field in fields(one)}
 
 
 def _plain(value: object) -> object:
     match value:
         case bytes():
             return value.hex()
+        case IntEnum():
+            return value.name.lower()
         case int() | str() | None:
             return value
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return _fields(value)
         case _:
             return str(value)

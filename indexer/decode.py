@@ -9,8 +9,9 @@ minus balance before must equal the sum of the movements found. If it does not, 
 transaction is attributed to anyone: the whole change of each vault becomes one `UNEXPLAINED`
 movement, so that what the books say a vault holds stays right whatever we failed to understand.
 
-Raise `DECODER_VERSION` with every change of what this module can answer: the version is stored with
-each transaction, so that those read by an older one can be found and read again.
+Raise `DECODER_VERSION` with every change of what this module or `attribution` can answer: the
+version is stored with each transaction, so that those read by an older one can be found and read
+again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,7 @@ from settlement.chain.movement import ChainMoment, MovementKey, Vault
 from settlement.chain.program import TOKEN_PROGRAM, Deployment
 from settlement.money import Slot
 
-DECODER_VERSION: Final = 1
+DECODER_VERSION: Final = 2  # 2: all instructions of the bond program
 NEWEST_TRANSACTION_VERSION: Final = 1
 _TOP_LEVEL: Final = 1
 _LARGEST_TOKEN_AMOUNT: Final = 2**64 - 1

@@ -14,21 +14,27 @@ from indexer.attribution import SECOND_HALF
 from indexer.decode import Transaction
 from indexer.events import (
     BondFunded,
+    BondHandedOver,
     BondPosted,
     BondReleased,
+    BondRetireCancelled,
     BondRetired,
+    BondSeized,
     Deposit,
     Event,
-    Initialized,
+    Governed,
     Outflow,
     Paid,
     Quarantined,
+    SeizureStepped,
     Skipped,
+    StrayRecovered,
+    SurplusSwept,
     Unrecognized,
 )
 from indexer.terms import Terms
 from settlement import deposits
-from settlement.bonds import lifecycle
+from settlement.bonds import lifecycle, seizure
 from settlement.chain.movement import ChainMoment, MovementKey, Vault
 from settlement.db.pool import Tx
 from settlement.ledger.operations import Operation
@@ -56,14 +62,40 @@ class Booking:
 
 async def operations_of(tx: Tx, booking: Booking, event: Event) -> list[Operation]:
     """The operations of one event, by the door of `settlement` that knows it."""
-    moment = booking.moment
+    match event:
+        case Deposit() | StrayRecovered() | SurplusSwept() | Outflow() | Quarantined():
+            return await _vault_door(tx, booking.moment, event)
+        case Paid() | BondFunded() | Skipped():
+            return await _payout_door(tx, booking, event)
+        case BondPosted() | BondReleased() | BondSeized():
+            return await _bond_money_door(tx, booking, event)
+        case BondRetired() | BondRetireCancelled() | BondHandedOver() | SeizureStepped():
+            return await _bond_state_door(tx, booking, event)
+        case Governed() | Unrecognized():
+            return []
+        case _:
+            assert_never(event)
+
+
+async def _vault_door(
+    tx: Tx,
+    moment: ChainMoment,
+    event: Deposit | StrayRecovered | SurplusSwept | Outflow | Quarantined,
+) -> list[Operation]:
     match event:
         case Deposit():
             return await deposits.book_deposit(tx, _vault_deposit(event, moment))
-        case Paid() | BondFunded() | Skipped():
-            return await _payout_door(tx, booking, event)
-        case BondPosted() | BondRetired() | BondReleased():
-            return await _bond_door(tx, booking, event)
+        case StrayRecovered():
+            inward = Deposit(
+                key=event.key,
+                vault=Vault.TILL,
+                amount_microusdc=event.amount_microusdc,
+                code=None,
+                source=event.stray,
+            )
+            return await deposits.book_deposit(tx, _vault_deposit(inward, moment))
+        case SurplusSwept():
+            return await _bond_to_till(tx, moment, event)
         case Outflow():
             return await deposits.book_outflow(
                 tx, event.key, moment, event.vault, event.amount_microusdc
@@ -72,10 +104,16 @@ async def operations_of(tx: Tx, booking: Booking, event: Event) -> list[Operatio
             return await deposits.book_quarantine(
                 tx, event.key, moment, event.vault, event.delta_microusdc
             )
-        case Initialized() | Unrecognized():
-            return []
         case _:
             assert_never(event)
+
+
+async def _bond_to_till(
+    tx: Tx, moment: ChainMoment, event: SurplusSwept | BondSeized
+) -> list[Operation]:
+    return await deposits.book_between(
+        tx, event.key, moment, Vault.BOND, Vault.TILL, event.amount_microusdc
+    )
 
 
 def _vault_deposit(event: Deposit, moment: ChainMoment) -> deposits.VaultDeposit:
@@ -120,21 +158,67 @@ async def _payout_door(
             assert_never(event)
 
 
-async def _bond_door(
-    tx: Tx, booking: Booking, event: BondPosted | BondRetired | BondReleased
+async def _bond_state_door(
+    tx: Tx,
+    booking: Booking,
+    event: BondRetired | BondRetireCancelled | BondHandedOver | SeizureStepped,
+) -> list[Operation]:
+    moment, address = booking.moment, str(event.address)
+    match event:
+        case BondRetired():
+            terms = booking.terms.get(event.address, _NO_TERMS)
+            release_at = terms.released_from(moment)
+            fact = lifecycle.BondRetired(
+                key=event.key, moment=moment, address=address, release_at=release_at
+            )
+            return await lifecycle.retired(tx, fact)
+        case BondRetireCancelled():
+            cancelled = lifecycle.BondRetireCancelled(key=event.key, moment=moment, address=address)
+            return await lifecycle.retire_cancelled(tx, cancelled)
+        case BondHandedOver():
+            handed_over = lifecycle.BondHandedOver(
+                key=event.key,
+                moment=moment,
+                address=address,
+                beneficiary=str(event.new_beneficiary),
+            )
+            return await lifecycle.handed_over(tx, handed_over)
+        case SeizureStepped():
+            await seizure.stepped(tx, _step(event, booking))
+            return []
+        case _:
+            assert_never(event)
+
+
+def _step(event: SeizureStepped, booking: Booking) -> seizure.StepSeen:
+    terms = booking.terms.get(event.address, _NO_TERMS)
+    return seizure.StepSeen(
+        key=event.key,
+        moment=booking.moment,
+        address=str(event.address),
+        step=event.step,
+        signer=None if event.signer is None else str(event.signer),
+        evidence_hash=event.evidence_hash,
+        reason=event.reason,
+        reply_hash=event.reply_hash,
+        times=terms.seizure_times,
+    )
+
+
+async def _bond_money_door(
+    tx: Tx, booking: Booking, event: BondPosted | BondReleased | BondSeized
 ) -> list[Operation]:
     match event:
         case BondPosted():
             return await lifecycle.posted(tx, _posted(event, booking))
-        case BondRetired():
-            terms = booking.terms.get(event.address, _NO_TERMS)
-            fact = lifecycle.BondRetired(
+        case BondSeized():
+            seized = lifecycle.BondSeized(
                 key=event.key,
                 moment=booking.moment,
                 address=str(event.address),
-                release_at=terms.released_from(booking.moment),
+                amount_microusdc=event.amount_microusdc,
             )
-            return await lifecycle.retired(tx, fact)
+            return await lifecycle.seized(tx, seized)
         case BondReleased():
             released = lifecycle.BondReleased(
                 key=event.key,
@@ -163,7 +247,13 @@ def _posted(event: BondPosted | BondFunded, booking: Booking) -> lifecycle.BondP
 
 
 async def residue_of(tx: Tx, moment: ChainMoment, event: Event) -> list[Operation]:
-    """What is left of an event the books refused: the change of each vault, without a meaning."""
+    """What is left of an event the books refused: the change of each vault, without a meaning.
+
+    A bond that nobody knew and that was seized went from one of our vaults to the other: whoever is
+    owed it was booked when it came, and is owed it still.
+    """
+    if isinstance(event, BondSeized | SurplusSwept):
+        return await _bond_to_till(tx, moment, event)
     operations: list[Operation] = []
     for key, vault, change in changes_of(event):
         if change > 0:
@@ -180,22 +270,42 @@ async def residue_of(tx: Tx, moment: ChainMoment, event: Event) -> list[Operatio
 def changes_of(event: Event) -> list[tuple[MovementKey, Vault, int]]:
     """By how much an event changed each vault."""
     match event:
-        case Deposit():
-            return [(event.key, event.vault, event.amount_microusdc)]
-        case BondPosted() | BondReleased():
-            sign = 1 if isinstance(event, BondPosted) else -1
-            return [(event.key, Vault.BOND, sign * event.amount_microusdc)]
         case BondFunded():
-            second = replace(event.key, sub=event.key.sub + SECOND_HALF)
-            amount = event.amount_microusdc
-            return [(event.key, Vault.TILL, -amount), (second, Vault.BOND, amount)]
-        case Paid():
-            return [(event.key, Vault.TILL, -event.amount_microusdc)]
-        case Outflow():
-            return [(event.key, event.vault, -event.amount_microusdc)]
-        case Quarantined():
-            return [(event.key, event.vault, event.delta_microusdc)]
-        case BondRetired() | Skipped() | Initialized() | Unrecognized():
+            return _between(event.key, Vault.TILL, Vault.BOND, event.amount_microusdc)
+        case BondSeized() | SurplusSwept():
+            return _between(event.key, Vault.BOND, Vault.TILL, event.amount_microusdc)
+        case BondRetired() | BondRetireCancelled() | BondHandedOver() | SeizureStepped():
             return []
+        case Skipped() | Governed() | Unrecognized():
+            return []
+        case _:
+            return [(event.key, *_change(event))]
+
+
+def _between(
+    key: MovementKey, source: Vault, destination: Vault, amount_microusdc: MicroUsdc
+) -> list[tuple[MovementKey, Vault, int]]:
+    second = replace(key, sub=key.sub + SECOND_HALF)
+    return [(key, source, -amount_microusdc), (second, destination, amount_microusdc)]
+
+
+def _change(
+    event: Deposit | StrayRecovered | BondPosted | BondReleased | Paid | Outflow | Quarantined,
+) -> tuple[Vault, int]:
+    match event:
+        case Deposit():
+            return event.vault, event.amount_microusdc
+        case StrayRecovered():
+            return Vault.TILL, event.amount_microusdc
+        case BondPosted():
+            return Vault.BOND, event.amount_microusdc
+        case BondReleased():
+            return Vault.BOND, -event.amount_microusdc
+        case Paid():
+            return Vault.TILL, -event.amount_microusdc
+        case Outflow():
+            return event.vault, -event.amount_microusdc
+        case Quarantined():
+            return event.vault, event.delta_microusdc
         case _:
             assert_never(event)

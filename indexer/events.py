@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from solders.pubkey import Pubkey
 
+from settlement.bonds.rules import SeizureStep
+from settlement.chain import program
 from settlement.chain.movement import MovementKey, Vault
 from settlement.money import MicroUsdc
 
@@ -71,6 +73,70 @@ class BondReleased:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BondRetireCancelled:
+    """A bond's cooldown was stopped."""
+
+    key: MovementKey
+    address: Pubkey
+    code: bytes
+    beneficiary: Pubkey
+
+
+@dataclass(frozen=True, kw_only=True)
+class BondHandedOver:
+    """A bond has another beneficiary."""
+
+    key: MovementKey
+    address: Pubkey
+    code: bytes
+    beneficiary: Pubkey  # until now
+    new_beneficiary: Pubkey
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeizureStepped:
+    """A seizure was proposed, contested, decided or dropped; nothing moved."""
+
+    key: MovementKey
+    step: SeizureStep
+    address: Pubkey
+    code: bytes
+    signer: Pubkey | None = None  # None: nobody needs to sign
+    evidence_hash: bytes | None = None  # of a proposal
+    reason: int | None = None  # of a proposal
+    reply_hash: bytes | None = None  # of a contest
+
+
+@dataclass(frozen=True, kw_only=True)
+class BondSeized:
+    """A bond went to the till."""
+
+    key: MovementKey
+    address: Pubkey
+    code: bytes
+    amount_microusdc: MicroUsdc
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurplusSwept:
+    """What the bond vault held beyond the bonds went to the till."""
+
+    key: MovementKey
+    amount_microusdc: MicroUsdc
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrayRecovered:
+    """Money that lay in another token account of ours came into the till."""
+
+    key: MovementKey
+    amount_microusdc: MicroUsdc
+    stray: Pubkey
+    authority: Pubkey
+    admin: Pubkey
+
+
+@dataclass(frozen=True, kw_only=True)
 class Paid:
     """A numbered payment left the till."""
 
@@ -110,10 +176,13 @@ class Quarantined:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Initialized:
-    """The deployment was set up. Nothing to book."""
+class Governed:
+    """The owners set or changed something, or anybody let it take effect. Nothing to book."""
 
     key: MovementKey
+    what: str  # the instruction's name
+    signer: Pubkey | None  # None: nobody needs to sign
+    given: program.GovernanceInstruction | program.ApprovePay | program.RecoverStray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,10 +199,16 @@ Event = (
     | BondFunded
     | BondRetired
     | BondReleased
+    | BondRetireCancelled
+    | BondHandedOver
+    | SeizureStepped
+    | BondSeized
+    | SurplusSwept
+    | StrayRecovered
     | Paid
     | Skipped
     | Outflow
     | Quarantined
-    | Initialized
+    | Governed
     | Unrecognized
 )

@@ -66,8 +66,9 @@ with raw as (
   on conflict do nothing
 ), meant as (
   insert into indexer.event (cluster, signature, outer_index, inner_index, sub_index, kind,
-                             booked_as, facts)
-  select $1, $2, e.outer_index, e.inner_index, e.sub_index, e.kind, e.booked_as, e.facts
+                             booked_as, facts, event_at)
+  select $1, $2, e.outer_index, e.inner_index, e.sub_index, e.kind, e.booked_as, e.facts,
+         $8::timestamptz
     from jsonb_to_recordset($7::text::jsonb)
          as e (outer_index integer, inner_index integer, sub_index integer, kind text,
                booked_as text, facts jsonb)

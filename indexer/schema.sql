@@ -92,6 +92,7 @@ create table indexer.event (
   kind text not null,
   booked_as text not null check (booked_as in ('itself', 'unexplained', 'nothing')),
   facts jsonb not null,
+  event_at timestamptz,             -- the block's time; null for events read before this column
   primary key (cluster, signature, outer_index, inner_index, sub_index),
   foreign key (cluster, signature) references indexer.signature
 );

@@ -8,6 +8,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -102,6 +103,7 @@ class Record:
 
     signature: str
     slot: Slot
+    block_time: datetime
     failed: bool
     answer: Mapping[str, object]
     movements: Sequence[Movement]
@@ -210,6 +212,7 @@ async def record(tx: Tx, cluster: str, found: Record) -> None:
         packed,
         _json(movements),
         _json(events),
+        found.block_time,
     )
 
 

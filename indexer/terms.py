@@ -7,16 +7,19 @@ That loses nothing, because terms only matter while the bond is open.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from solders.pubkey import Pubkey
 
-from indexer.events import BondFunded, BondPosted, BondRetired, Event
+from indexer.events import BondFunded, BondPosted, BondRetired, Event, SeizureStepped
+from settlement.bonds.rules import SeizureTimes
 from settlement.chain import program
 from settlement.chain.answers import AccountAt
 from settlement.chain.movement import ChainMoment
 from settlement.money import Slot
+
+_WITH_TERMS = BondPosted | BondFunded | BondRetired | SeizureStepped
 
 
 class AccountReader(Protocol):
@@ -34,6 +37,7 @@ class Terms:
     rent_payer: Pubkey | None = None
     cooldown_seconds: int = 0
     release_at_unix: int = 0
+    seizure_times: SeizureTimes | None = None  # of the seizure that is open now
 
     def released_from(self, retired: ChainMoment) -> datetime:
         """From when on the bond retired at this moment may be released, in chain time."""
@@ -45,12 +49,8 @@ class Terms:
 async def read_terms(
     reader: AccountReader, events: Iterable[Event], *, program_id: Pubkey, slot: Slot
 ) -> Mapping[Pubkey, Terms]:
-    """The terms of every bond these events open or retire."""
-    addresses = {
-        event.address
-        for event in events
-        if isinstance(event, BondPosted | BondFunded | BondRetired)
-    }
+    """The terms of every bond these events open or retire, or whose seizure gets its times."""
+    addresses = {event.address for event in events if isinstance(event, _WITH_TERMS)}
     return {
         address: _terms(await reader.account(address, min_context_slot=slot), program_id)
         for address in sorted(addresses, key=bytes)
@@ -70,4 +70,15 @@ def _terms(found: AccountAt, program_id: Pubkey) -> Terms:
         rent_payer=bond.rent_payer,
         cooldown_seconds=bond.cooldown_seconds,
         release_at_unix=bond.release_at,
+        seizure_times=_seizure_times(bond),
+    )
+
+
+def _seizure_times(bond: program.Bond) -> SeizureTimes | None:
+    if bond.seizure_state is program.SeizureState.NONE:
+        return None
+    return SeizureTimes(
+        execute_after=datetime.fromtimestamp(bond.execute_after, UTC),
+        decide_by=datetime.fromtimestamp(bond.decide_by, UTC),
+        dies_at=datetime.fromtimestamp(bond.dies_at, UTC),
     )

@@ -188,6 +188,20 @@ async def book_outflow(
     return [postings.outflow_unexplained(key, moment, vault, amount_microusdc)]
 
 
+async def book_between(
+    _tx: Tx,
+    key: MovementKey,
+    moment: ChainMoment,
+    source: Vault,
+    destination: Vault,
+    amount_microusdc: MicroUsdc,
+) -> list[Operation]:
+    """What money that only changed vaults means for the books: what is owed stays owed."""
+    if amount_microusdc == 0:
+        return []
+    return [postings.vaults_moved(key, moment, source, destination, amount_microusdc)]
+
+
 def new_user_code() -> bytes:
     """Eight random bytes that are not a bond's code."""
     while _BOND_CODE.fullmatch(code := secrets.token_bytes(CODE_LENGTH)):

@@ -12,6 +12,11 @@ A broken invariant is not in this tree: it is an assertion, a crash and a page.
 """
 
 
+def snake_case(class_name: str) -> str:
+    """`BondSeized` as `bond_seized`: the word for programs that a class name stands for."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in class_name).lstrip("_")
+
+
 class PodError(Exception):
     """Something the caller should hear about."""
 
@@ -23,8 +28,7 @@ class PodError(Exception):
     @property
     def code(self) -> str:
         """The class name in snake case: a stable word for programs."""
-        name = type(self).__name__
-        return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+        return snake_case(type(self).__name__)
 
     def __str__(self) -> str:
         if not self.details:

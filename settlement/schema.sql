@@ -379,6 +379,18 @@ create table settlement.bond (
   state text not null check (state in ('posted', 'retiring', 'released', 'seized')),
   posted_at timestamptz not null,
   release_at timestamptz,
+  -- A bond's address is made of its code and its first beneficiary; it stays when another comes.
+  first_beneficiary text not null,
+  -- The open seizure, as the newest step on chain left it. What a step not read yet tells is null.
+  seizure_state text not null default 'none'
+    check (seizure_state in ('none', 'proposed', 'contested', 'upheld')),
+  seizure_proposed_at timestamptz,
+  seizure_evidence bytea check (octet_length(seizure_evidence) = 32),
+  seizure_reason integer,
+  seizure_reply bytea check (octet_length(seizure_reply) = 32),
+  seizure_execute_after timestamptz,
+  seizure_decide_by timestamptz,
+  seizure_dies_at timestamptz,
   check (state <> 'retiring' or release_at is not null)
 );
 create index bond_of_provider on settlement.bond (provider_id) where provider_id is not null;
@@ -394,20 +406,46 @@ create table settlement.bond_event (
 );
 create index bond_event_of_bond on settlement.bond_event (address);
 
+-- Every step of every seizure. The address is no reference: a step may be read before its bond.
+create table settlement.seizure_step (
+  step_id bigint generated always as identity primary key,
+  external_ref text not null unique,                -- the movement or instruction that said so
+  address text not null,
+  step text not null check (step in ('proposed', 'withdrawn', 'contested', 'upheld', 'dismissed',
+                                     'lapsed', 'executed')),
+  signer text,                                      -- null where nobody needs to sign
+  evidence bytea check (octet_length(evidence) = 32),
+  reason integer,
+  reply bytea check (octet_length(reply) = 32),
+  execute_after timestamptz,
+  decide_by timestamptz,
+  dies_at timestamptz,
+  slot bigint not null,
+  event_at timestamptz not null,
+  recorded_at timestamptz not null default now(),
+  check (num_nulls(execute_after, decide_by, dies_at) in (0, 3))
+);
+create index seizure_step_of_bond on settlement.seizure_step (address, slot, step_id);
+
 create trigger only_grows before update or delete or truncate on settlement.operator
   for each statement execute function settlement.refuse_change_v1();
 create trigger only_grows before update or delete or truncate on settlement.deposit_code
   for each statement execute function settlement.refuse_change_v1();
 create trigger only_grows before update or delete or truncate on settlement.bond_event
   for each statement execute function settlement.refuse_change_v1();
+create trigger only_grows before update or delete or truncate on settlement.seizure_step
+  for each statement execute function settlement.refuse_change_v1();
 create trigger nothing_lost before delete or truncate on settlement.bond
   for each statement execute function settlement.refuse_change_v1();
 
 grant select on settlement.operator, settlement.deposit_code, settlement.bond,
-  settlement.bond_event to pod_coordinator, pod_indexer, pod_settlement, pod_finance;
+  settlement.bond_event, settlement.seizure_step
+  to pod_coordinator, pod_indexer, pod_settlement, pod_finance;
 grant insert on settlement.operator, settlement.deposit_code to pod_coordinator;
-grant insert on settlement.bond, settlement.bond_event to pod_indexer;
-grant update (state, release_at) on settlement.bond to pod_indexer;
+grant insert on settlement.bond, settlement.bond_event, settlement.seizure_step to pod_indexer;
+grant update (state, release_at, provider_id, beneficiary, seizure_state, seizure_proposed_at,
+              seizure_evidence, seizure_reason, seizure_reply, seizure_execute_after,
+              seizure_decide_by, seizure_dies_at) on settlement.bond to pod_indexer;
 
 -- One row for each rule of the books that is broken; none when they are right.
 create function settlement.check_books_v1() returns table (rule text, detail text)

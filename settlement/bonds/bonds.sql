@@ -1,13 +1,13 @@
 -- name: bond_for_update
 -- A bond by its address on chain, locked until the transaction ends.
-select state, provider_id, amount from settlement.bond where address = $1::text for update
+select code, state, provider_id, amount from settlement.bond where address = $1::text for update
 
 -- name: add_bond
 -- A bond that appeared on chain; no row when it is known already.
-insert into settlement.bond (address, code, provider_id, beneficiary, rent_payer, amount,
-                             cooldown_seconds, state, posted_at)
-values ($1::text, $2::bytea, $3::uuid, $4::text, $5::text, $6::bigint, $7::bigint, $8::text,
-        $9::timestamptz)
+insert into settlement.bond (address, code, provider_id, beneficiary, first_beneficiary, rent_payer,
+                             amount, cooldown_seconds, state, posted_at)
+values ($1::text, $2::bytea, $3::uuid, $4::text, $4::text, $5::text, $6::bigint, $7::bigint,
+        $8::text, $9::timestamptz)
 on conflict do nothing
 returning address
 
@@ -15,6 +15,48 @@ returning address
 -- What a bond's state is from now on, and when it may be released.
 update settlement.bond set state = $2::text, release_at = $3::timestamptz
  where address = $1::text
+
+-- name: hand_over
+-- Whose a bond is from now on, and for whom it counts.
+update settlement.bond set beneficiary = $2::text, provider_id = $3::uuid where address = $1::text
+
+-- name: handed_over_later
+-- Whether a bond changed hands at a later slot than this one.
+select exists (select from settlement.bond_event
+                where address = $1::text and event = 'handed_over' and slot > $2::bigint)
+
+-- name: add_step
+-- A step of a seizure; no row when it is known already.
+insert into settlement.seizure_step (external_ref, address, step, signer, evidence, reason, reply,
+                                     execute_after, decide_by, dies_at, slot, event_at)
+values ($1::text, $2::text, $3::text, $4::text, $5::bytea, $6::integer, $7::bytea,
+        $8::timestamptz, $9::timestamptz, $10::timestamptz, $11::bigint, $12::timestamptz)
+on conflict (external_ref) do nothing
+returning step_id
+
+-- name: known_step
+-- What was taken in of this instruction before.
+select address, step from settlement.seizure_step where external_ref = $1::text
+
+-- name: steps_of
+-- The steps of a bond's seizures in the order of the chain.
+select step, event_at, evidence, reason, reply, execute_after, decide_by, dies_at
+  from settlement.seizure_step where address = $1::text order by slot, step_id
+
+-- name: set_seizure
+-- The seizure of a bond that is open now. A bond we do not know has no row.
+update settlement.bond
+   set seizure_state = $2::text, seizure_proposed_at = $3::timestamptz,
+       seizure_evidence = $4::bytea, seizure_reason = $5::integer, seizure_reply = $6::bytea,
+       seizure_execute_after = $7::timestamptz, seizure_decide_by = $8::timestamptz,
+       seizure_dies_at = $9::timestamptz
+ where address = $1::text
+
+-- name: seizure
+-- The open seizure of a bond.
+select seizure_state, seizure_proposed_at, seizure_evidence, seizure_reason, seizure_reply,
+       seizure_execute_after, seizure_decide_by, seizure_dies_at
+  from settlement.bond where address = $1::text and seizure_state <> 'none'
 
 -- name: add_event
 -- What the chain did to a bond.

@@ -2,11 +2,12 @@
 
 A bond counts for an operator only when its code is theirs and its beneficiary is the wallet they
 enrolled. Anybody may post a bond under any code; a stranger's bond is booked under its own address
-and lets nobody work. Every fact is named by its movement or instruction: the same fact again
-changes nothing and returns the same operations, which the books then answer as replays.
+and lets nobody work. A bond that changes hands starts or ceases to count there and then. Every fact
+is named by its movement or instruction: the same fact again changes nothing, and what moved money
+on chain returns the same operations, which the books then answer as replays.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -15,7 +16,8 @@ from uuid import UUID
 import asyncpg
 
 from settlement import deposits
-from settlement.bonds.rules import BondEvent, BondState, after
+from settlement.bonds import seizure
+from settlement.bonds.rules import BondEvent, BondState, SeizureStep, after
 from settlement.chain.movement import ChainMoment, MovementKey
 from settlement.db import sql
 from settlement.db.pool import ReadConn, Tx
@@ -82,6 +84,35 @@ class BondReleased:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BondRetireCancelled:
+    """A bond's cooldown was stopped: it is posted again."""
+
+    key: MovementKey
+    moment: ChainMoment
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BondHandedOver:
+    """A bond has another beneficiary; its address and its terms stay."""
+
+    key: MovementKey
+    moment: ChainMoment
+    address: str
+    beneficiary: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BondSeized:
+    """A bond went from the bond vault to the till."""
+
+    key: MovementKey
+    moment: ChainMoment
+    address: str
+    amount_microusdc: MicroUsdc
+
+
+@dataclass(frozen=True, kw_only=True)
 class BondStanding:
     """How an operator stands; `address` and `release_at` where there is a bond."""
 
@@ -95,6 +126,7 @@ class BondStanding:
 @dataclass(frozen=True, kw_only=True)
 class _Bond:
     address: str
+    code: bytes
     state: BondState
     provider_id: UUID | None
     amount_microusdc: MicroUsdc
@@ -127,16 +159,84 @@ async def retired(tx: Tx, fact: BondRetired) -> list[Operation]:
 
     Raises `BondUnknown`, `UnexpectedBondEvent`.
     """
-    await _advance(tx, fact.key, fact.moment, fact.address, BondEvent.RETIRED, fact.release_at)
+    await _advance(
+        tx,
+        fact.key,
+        fact.moment,
+        fact.address,
+        BondEvent.RETIRED,
+        release_at=fact.release_at,
+    )
     return []
 
 
 async def released(tx: Tx, fact: BondReleased) -> list[Operation]:
     """A bond went back: Dr bond, Cr chain:bond. Raises `BondUnknown`, `UnexpectedBondEvent`."""
-    bond = await _advance(tx, fact.key, fact.moment, fact.address, BondEvent.RELEASED, None)
+    bond = await _advance(
+        tx, fact.key, fact.moment, fact.address, BondEvent.RELEASED, release_at=None
+    )
     meta = {"bond": fact.address, "destination": fact.destination}
     amount = fact.amount_microusdc
     return [postings.bond_released(fact.key, fact.moment, bond.account, amount, meta)]
+
+
+async def retire_cancelled(tx: Tx, fact: BondRetireCancelled) -> list[Operation]:
+    """A bond's cooldown was stopped: its operator may work again; no money moves.
+
+    Raises `BondUnknown`, `UnexpectedBondEvent`.
+    """
+    await _advance(
+        tx, fact.key, fact.moment, fact.address, BondEvent.RETIREMENT_CANCELLED, release_at=None
+    )
+    return []
+
+
+async def handed_over(tx: Tx, fact: BondHandedOver) -> list[Operation]:
+    """A bond changed hands: Dr whom it counted for, Cr whom it counts for now, if they differ.
+
+    The money stays in the bond vault. Read after a later hand-over it is only noted: what came
+    last on chain stands. Raises `BondUnknown`, `UnexpectedBondEvent`.
+    """
+    before = await _bond(tx, fact.address)
+    if await _seen(tx, fact.key, fact.address, BondEvent.HANDED_OVER):
+        return []
+    bond = replace(
+        before,
+        state=after(before.state, BondEvent.HANDED_OVER),
+        provider_id=await _counts_for(tx, before.code, fact.beneficiary),
+    )
+    late = await tx.fetchval(_QUERIES["handed_over_later"], fact.address, fact.moment.slot)
+    await _note(tx, fact.key, fact.moment, bond, BondEvent.HANDED_OVER)
+    if late:
+        return []
+    await tx.execute(_QUERIES["hand_over"], fact.address, fact.beneficiary, bond.provider_id)
+    if bond.account == before.account:
+        return []
+    await store.open_account(tx, bond.account)
+    if before.provider_id is not None:
+        await tx.execute(_QUERIES["notify"], str(before.provider_id))
+    meta = {"bond": fact.address, "beneficiary": fact.beneficiary}
+    amount = before.amount_microusdc
+    return [
+        postings.bond_handed_over(fact.key, fact.moment, before.account, bond.account, amount, meta)
+    ]
+
+
+async def seized(tx: Tx, fact: BondSeized) -> list[Operation]:
+    """A bond was seized: Dr chain:till Cr chain:bond, and Dr bond Cr refund-pool.
+
+    Whoever's bond it was; it is over for good. Raises `BondUnknown`, `UnexpectedBondEvent`.
+    """
+    bond = await _advance(
+        tx, fact.key, fact.moment, fact.address, BondEvent.SEIZED, release_at=None
+    )
+    step = seizure.StepSeen(
+        key=fact.key, moment=fact.moment, address=fact.address, step=SeizureStep.EXECUTED
+    )
+    await seizure.stepped(tx, step)
+    amount = fact.amount_microusdc
+    meta = {"bond": fact.address}
+    return [postings.bond_seized(fact.key, fact.moment, bond.account, amount, meta)]
 
 
 async def standing(conn: ReadConn, provider_id: UUID) -> BondStanding:
@@ -170,8 +270,9 @@ async def active_providers(conn: ReadConn) -> set[UUID]:
 async def _open(tx: Tx, fact: BondPosted, event: BondEvent) -> AccountName:
     bond = _Bond(
         address=fact.address,
+        code=fact.code,
         state=after(BondState.NONE, event),
-        provider_id=await _counts_for(tx, fact),
+        provider_id=await _counts_for(tx, fact.code, fact.beneficiary),
         amount_microusdc=fact.amount_microusdc,
     )
     if await _seen(tx, fact.key, fact.address, event):
@@ -192,13 +293,14 @@ async def _open(tx: Tx, fact: BondPosted, event: BondEvent) -> AccountName:
     if added is None:
         raise BondConflict(reference=fact.key.reference, address=fact.address)
     await _note(tx, fact.key, fact.moment, bond, event)
+    await seizure.work_out(tx, fact.address)  # steps may have been read before their bond
     return bond.account
 
 
-async def _counts_for(tx: Tx, fact: BondPosted) -> UUID | None:
-    """The operator a new bond counts for: it has their code and pays out to their wallet."""
-    owner = await deposits.owner_of_code(tx, fact.code)
-    if isinstance(owner, deposits.BondCode) and owner.wallet == fact.beneficiary:
+async def _counts_for(tx: Tx, code: bytes, beneficiary: str) -> UUID | None:
+    """The operator a bond counts for: it has their code and pays out to their wallet."""
+    owner = await deposits.owner_of_code(tx, code)
+    if isinstance(owner, deposits.BondCode) and owner.wallet == beneficiary:
         return owner.provider_id
     return None
 
@@ -209,23 +311,29 @@ async def _advance(
     moment: ChainMoment,
     address: str,
     event: BondEvent,
+    *,
     release_at: datetime | None,
 ) -> _Bond:
+    before = await _bond(tx, address)
+    if await _seen(tx, key, address, event):
+        return before
+    bond = replace(before, state=after(before.state, event))
+    await tx.execute(_QUERIES["move_bond"], address, bond.state.value, release_at)
+    await _note(tx, key, moment, bond, event)
+    return bond
+
+
+async def _bond(tx: Tx, address: str) -> _Bond:
     row = await tx.fetchrow(_QUERIES["bond_for_update"], address)
     if row is None:
         raise BondUnknown(address=address)
-    known = await _seen(tx, key, address, event)
-    state = BondState(row["state"])
-    bond = _Bond(
+    return _Bond(
         address=address,
-        state=state if known else after(state, event),
+        code=row["code"],
+        state=BondState(row["state"]),
         provider_id=row["provider_id"],
         amount_microusdc=row["amount"],
     )
-    if not known:
-        await tx.execute(_QUERIES["move_bond"], address, bond.state.value, release_at)
-        await _note(tx, key, moment, bond, event)
-    return bond
 
 
 async def _seen(tx: Tx, key: MovementKey, address: str, event: BondEvent) -> bool:

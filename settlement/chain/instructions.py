@@ -7,7 +7,6 @@ an instruction that is not fully understood raises, it is never guessed. Pure; t
 token transfer.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, cast, get_args
@@ -18,7 +17,7 @@ from solders.pubkey import Pubkey
 from settlement.chain.abi import KINDS, OPEN_ENDED, SHAPES, instruction_discriminator
 from settlement.chain.governance import GovernanceInstruction
 from settlement.chain.layouts import WORD_BITS, Reader
-from settlement.errors import Refused
+from settlement.errors import Refused, snake_case
 from settlement.money import MicroUsdc
 
 
@@ -246,7 +245,7 @@ ProgramInstruction = (
 
 def instruction_name(kind: type[ProgramInstruction]) -> str:
     """The name in the program's table: the class name in snake case."""
-    return re.sub(r"(?<!^)([A-Z])", r"_\1", kind.__name__).lower()
+    return snake_case(kind.__name__)
 
 
 _CLASSES: Final[Mapping[str, type[ProgramInstruction]]] = {

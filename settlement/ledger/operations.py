@@ -29,6 +29,9 @@ class TransactionKind(StrEnum):
     BOND_POSTED = "bond_posted"
     BOND_FUNDED = "bond_funded"
     BOND_RELEASED = "bond_released"
+    BOND_HANDED_OVER = "bond_handed_over"  # from or to the operator it counts for
+    BOND_SEIZED = "bond_seized"
+    VAULTS_MOVED = "vaults_moved"  # from one of our vaults to the other; nobody is owed less
     WITHDRAWAL_PAID = "withdrawal_paid"
     OUTFLOW_UNEXPLAINED = "outflow_unexplained"
     ADJUSTMENT = "adjustment"

@@ -12,7 +12,13 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from settlement.chain.movement import ChainMoment, MovementKey, Vault
-from settlement.ledger.accounts import QUARANTINE, SUSPENSE, UNEXPLAINED_OUT, chain_vault
+from settlement.ledger.accounts import (
+    QUARANTINE,
+    REFUND_POOL,
+    SUSPENSE,
+    UNEXPLAINED_OUT,
+    chain_vault,
+)
 from settlement.ledger.operations import AccountName, Post, TransactionKind, Transfer
 from settlement.money import MicroUsdc
 
@@ -101,6 +107,45 @@ def bond_released(
     """A bond that went back to its beneficiary."""
     moved = _move(bond, chain_vault(Vault.BOND), amount_microusdc)
     return _seen(key, moment, TransactionKind.BOND_RELEASED, (moved,), meta)
+
+
+def bond_handed_over(
+    key: MovementKey,
+    moment: ChainMoment,
+    before: AccountName,
+    after: AccountName,
+    amount_microusdc: MicroUsdc,
+    meta: Meta = NOTHING_MORE,
+) -> Post:
+    """A bond that is owed to somebody else from now on; it stays in the bond vault."""
+    moved = _move(before, after, amount_microusdc)
+    return _seen(key, moment, TransactionKind.BOND_HANDED_OVER, (moved,), meta)
+
+
+def bond_seized(
+    key: MovementKey,
+    moment: ChainMoment,
+    bond: AccountName,
+    amount_microusdc: MicroUsdc,
+    meta: Meta = NOTHING_MORE,
+) -> Post:
+    """A bond that went to the till, for those who were harmed."""
+    vaults = _move(chain_vault(Vault.TILL), chain_vault(Vault.BOND), amount_microusdc)
+    owed = _move(bond, REFUND_POOL, amount_microusdc)
+    return _seen(key, moment, TransactionKind.BOND_SEIZED, (vaults, owed), meta)
+
+
+def vaults_moved(
+    key: MovementKey,
+    moment: ChainMoment,
+    source: Vault,
+    destination: Vault,
+    amount_microusdc: MicroUsdc,
+    meta: Meta = NOTHING_MORE,
+) -> Post:
+    """Money that went from one of our vaults to the other; who is owed it was booked before."""
+    moved = _move(chain_vault(destination), chain_vault(source), amount_microusdc)
+    return _seen(key, moment, TransactionKind.VAULTS_MOVED, (moved,), meta)
 
 
 def withdrawal_paid(

@@ -106,7 +106,7 @@ select o.provider_id, o.wallet, d.code
    and not exists (select from settlement.bond x where x.provider_id = o.provider_id
                       and x.state in ('posted', 'retiring'))
    and not exists (select from settlement.bond x
-                    where x.code = d.code and x.beneficiary = o.wallet)
+                    where x.code = d.code and x.first_beneficiary = o.wallet)
    and not exists (select from settlement.payout p where p.provider_id = o.provider_id
                       and p.kind = 'fund_bond'
                       and (p.state not in ('paid', 'skipped', 'cancelled') or p.requested_at > $2))

@@ -14,6 +14,7 @@ KEY = MovementKey(cluster="localnet", signature="5sig", outer=2, inner=1, sub=3)
 MOMENT = ChainMoment(slot=Slot(77), block_time=datetime(2026, 11, 2, 23, 30, tzinfo=UTC))
 USER, HOST = accounts.user(uuid4()), accounts.host(uuid4())
 BOND, PENDING = accounts.bond(uuid4()), accounts.bond_pending(uuid4())
+STRANGERS = accounts.bond_unenrolled("Bond111111111111111111111111111111111111111")
 TILL, ESCROW = accounts.chain_vault(Vault.TILL), accounts.chain_vault(Vault.BOND)
 FIVE = MicroUsdc(5)
 Kind = TransactionKind
@@ -38,6 +39,21 @@ WORKED: list[tuple[Post, TransactionKind, list[tuple[AccountName, AccountName]]]
         [(ESCROW, TILL), (PENDING, BOND)],
     ),
     (postings.bond_released(KEY, MOMENT, BOND, FIVE), Kind.BOND_RELEASED, [(BOND, ESCROW)]),
+    (
+        postings.bond_handed_over(KEY, MOMENT, BOND, STRANGERS, FIVE),
+        Kind.BOND_HANDED_OVER,
+        [(BOND, STRANGERS)],
+    ),
+    (
+        postings.bond_seized(KEY, MOMENT, BOND, FIVE),
+        Kind.BOND_SEIZED,
+        [(TILL, ESCROW), (BOND, accounts.REFUND_POOL)],
+    ),
+    (
+        postings.vaults_moved(KEY, MOMENT, Vault.BOND, Vault.TILL, FIVE),
+        Kind.VAULTS_MOVED,
+        [(TILL, ESCROW)],
+    ),
     (postings.withdrawal_paid(KEY, MOMENT, HOST, FIVE), Kind.WITHDRAWAL_PAID, [(HOST, TILL)]),
     (
         postings.outflow_unexplained(KEY, MOMENT, Vault.TILL, FIVE),
