@@ -4,7 +4,8 @@ The only verb that does more when it is repeated: every run moves money. So its 
 before the bytes leave, and whoever is interrupted asks for it before trying again.
 """
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 import typer
 from solders.pubkey import Pubkey
@@ -26,6 +27,8 @@ from settlement.chain.program import Config, Deployment
 from settlement.chain.rpc import Commitment
 from settlement.money import InvalidAmount, MicroUsdc, format_usdc, parse_usdc
 
+_DOLLARS: Final = re.compile(r"[0-9]{1,13}(\.[0-9]{1,6})?")
+
 
 def _code(text: str) -> bytes:
     try:
@@ -35,13 +38,14 @@ def _code(text: str) -> bytes:
 
 
 def _amount(text: str) -> MicroUsdc:
-    """Dollars as people write them, exactly: no float ever sees them."""
+    """Dollars as people write them, exactly: no float ever sees them, and no guess is made."""
+    problem = f"{text!r} is not an amount in dollars: like 25.5, at most 6 decimals, above 0"
+    if not _DOLLARS.fullmatch(text):
+        raise typer.BadParameter(problem)
     try:
         return parse_usdc(text, field="--amount")
     except InvalidAmount:
-        raise typer.BadParameter(
-            f"{text!r} is not an amount in dollars: like 25.5, at most 6 decimals, above 0"
-        ) from None
+        raise typer.BadParameter(problem) from None
 
 
 @takes_request
@@ -111,7 +115,7 @@ def plan(
         ),
         instructions=(instruction,),
         payer=payer,
-        irreversible="a wrong code cannot be taken back: that money waits for a person to look at it",
+        irreversible="money under a wrong code stays where it is until a person looks at it",
         facts={"code": told_code(code), "amount_microusdc": amount},
     )
 

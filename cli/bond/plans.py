@@ -200,7 +200,7 @@ def lapse(facts: Facts, actor: Actor) -> Proposal | NothingToDo:
         return NothingToDo(name="lapse", why=why, facts=named(facts))
     if not has_expired(bond, facts.now):
         ends = bond.decide_by if bond.seizure_state is SeizureState.CONTESTED else bond.dies_at
-        raise TooEarly(from_=moment(ends, facts.now))
+        raise TooEarly(opens=moment(ends, facts.now))
     return _proposal(
         facts,
         actor,
@@ -226,7 +226,7 @@ def execute(facts: Facts, actor: Actor) -> Proposal | NothingToDo:
     if bond.seizure_state is SeizureState.CONTESTED:
         raise WaitsForTheArbiter(until=moment(bond.decide_by, facts.now))
     if facts.now < bond.execute_after:
-        raise TooEarly(from_=moment(bond.execute_after, facts.now))
+        raise TooEarly(opens=moment(bond.execute_after, facts.now))
     if facts.now >= bond.dies_at:
         raise TooLate(ended=moment(bond.dies_at, facts.now), remedy="pod bond lapse")
     facts.check_vault()

@@ -7,7 +7,7 @@ have been made; a signature cannot be made here; the person says no. Nothing is 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from rich.console import Console
 from solders.instruction import Instruction
@@ -46,6 +46,13 @@ class NotFinal(Unavailable):
     """The transaction was not seen to become final; ask for its signature before trying again."""
 
 
+class Client(StrEnum):
+    """Who signs and sends what was confirmed."""
+
+    NATIVE = "native"
+    ANCHORPY = "anchorpy"  # shares nothing with us but the program's IDL
+
+
 class Status(StrEnum):
     """How a command ended."""
 
@@ -67,6 +74,7 @@ class Manner:
     encoding: Encoding = Encoding.BASE64
     nonce: Nonce | None = None
     price_microlamports: int = 0
+    client: Client = Client.NATIVE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +91,20 @@ class Outcome:
         return 1 if self.status is Status.REFUSED else 0
 
 
+class Sender(Protocol):
+    """Signs what was confirmed and returns once it is final; raises what `send` raises."""
+
+    async def __call__(
+        self,
+        target: Target,
+        proposal: Proposal,
+        trial: Trial,
+        keys: Sequence[WalletKey],
+        *,
+        console: Console,
+    ) -> wallet.Landed: ...
+
+
 async def carry_out(
     target: Target,
     proposal: Proposal,
@@ -91,8 +113,10 @@ async def carry_out(
     *,
     console: Console,
     ask: Callable[[], bool] | None,
+    sender: Sender | None = None,
 ) -> Outcome:
-    """Show, try, confirm, send. `ask` is None where there is nobody to ask.
+    """Show, try, confirm, send. `ask` is None where there is nobody to ask; `sender` is ours, or
+    the independent client's.
 
     Raises `NotEnoughSol`, `KeyMissing`, `Declined`, `ChainSaidNo`, `NotFinal` and the RPC client's
     errors. What the trial refuses is an outcome, not an error: its plan and logs are worth showing.
@@ -114,7 +138,7 @@ async def carry_out(
         return _made(report, made)
     _check_keys(proposal, keys)
     _confirm(manner, ask)
-    landed = await send(target, proposal, trial, keys, console=console)
+    landed = await (sender or send)(target, proposal, trial, keys, console=console)
     return _ended(Status.DONE, report | {"signature": landed.signature, "slot": landed.slot})
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 from solders.pubkey import Pubkey
 
+from cli.transaction.carry_out import Client
 from cli.transaction.unsigned import Encoding
 
 _WHERE: Final = "Which deployment"
@@ -126,6 +127,14 @@ Price = Annotated[
         "--price",
         min=0,
         help="Microlamports per compute unit, for priority.",
+        rich_help_panel=_HOW,
+    ),
+]
+SendingClient = Annotated[
+    Client,
+    typer.Option(
+        "--client",
+        help="Who signs and sends: ours, or one that knows only the program's IDL.",
         rich_help_panel=_HOW,
     ),
 ]

@@ -18,8 +18,9 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, assert_never
 
 import typer
 from rich.console import Console
@@ -28,17 +29,17 @@ from solders.pubkey import Pubkey
 
 from cli.options import DEFAULT_DIRECTORY, AsJson, Directory, give_up, workspace_at
 from cli.transaction import options
-from cli.transaction.carry_out import Manner, Outcome, Status, carry_out
+from cli.transaction.carry_out import Client, Manner, Outcome, Sender, Status, carry_out, send
 from cli.transaction.keys import WalletKey, find_keypair, read_keypair
 from cli.transaction.proposal import NothingToDo, Proposal
-from cli.transaction.target import Place, Target, find_target, place_of
+from cli.transaction.target import Place, Target, TargetIncomplete, find_target, place_of
 from cli.transaction.unsigned import Encoding, Nonce
 from settlement.chain.rpc import RetryPolicy, RpcClient, open_rpc
 from settlement.errors import PodError
 
 # A person waits: a wrong URL is told in seconds. A node that restarts while we send is waited for.
 _PATIENCE: Final = RetryPolicy(
-    attempts=1_000, total_seconds=15.0, longest_pause_seconds=0.5, budget=10_000.0
+    attempts=1_000, total_seconds=10.0, longest_pause_seconds=0.5, budget=10_000.0
 )
 
 
@@ -108,12 +109,15 @@ def _request(
     nonce: options.NonceAccount = None,
     nonce_authority: options.NonceAuthority = None,
     price: options.Price = 0,
+    client: options.SendingClient = Client.NATIVE,
     as_json: AsJson = False,
 ) -> Request:
     if nonce is not None and not unsigned:
         raise typer.BadParameter("--nonce needs --unsigned")
     if nonce is None and nonce_authority is not None:
         raise typer.BadParameter("--nonce-authority needs --nonce")
+    if unsigned and client is not Client.NATIVE:
+        raise typer.BadParameter("--client is about signing and sending: not with --unsigned")
     return Request(
         place=lambda: place_of(workspace_at(directory), rpc=rpc, program_id=program, mint=mint),
         keypair=keypair,
@@ -128,6 +132,7 @@ def _request(
             encoding=encoding,
             nonce=None if nonce is None else Nonce(account=nonce, authority=nonce_authority),
             price_microlamports=price,
+            client=client,
         ),
     )
 
@@ -150,11 +155,11 @@ def run(request: Request, prepare: Prepare, find: Find = find_target) -> NoRetur
 
 
 def fail(error: PodError, *, as_json: bool) -> NoReturn:
-    """Say why, and exit 1."""
+    """Say why, and exit 1; 2 where the command itself was incomplete."""
     if as_json:
         told = {"status": "failed", "error": error.code, "message": str(error)}
         print(json.dumps(told, indent=2), flush=True)
-    give_up(str(error))
+    give_up(str(error), code=2 if isinstance(error, TargetIncomplete) else 1)
 
 
 @asynccontextmanager
@@ -177,8 +182,28 @@ async def _run(request: Request, prepare: Prepare, find: Find, console: Console)
             report = {"status": Status.NOTHING_TO_DO.value, "name": planned.name}
             told = report | {"why": planned.why, **planned.facts}
             return Outcome(status=Status.NOTHING_TO_DO, report=told)
-        ask = _ask if sys.stdin.isatty() else None
-        return await carry_out(target, planned, keys, manner, console=console, ask=ask)
+        return await carry_out(
+            target,
+            planned,
+            keys,
+            manner,
+            console=console,
+            ask=_ask if sys.stdin.isatty() else None,
+            sender=_sender(manner.client, place),
+        )
+
+
+def _sender(client: Client, place: Place) -> Sender:
+    match client:
+        case Client.NATIVE:
+            return send
+        case Client.ANCHORPY:
+            # Hardly anybody asks for it, and it is read with all it needs.
+            from cli.transaction.anchorpy import send_with_anchorpy
+
+            return partial(send_with_anchorpy, place.rpc)
+        case _:
+            assert_never(client)
 
 
 def keys_of(request: Request) -> tuple[WalletKey, ...]:
