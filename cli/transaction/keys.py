@@ -40,8 +40,9 @@ class KeyMissing(Refused):
 class WalletKey:
     """One signing key. Its secret appears in no text that is made of it."""
 
-    def __init__(self, keypair: Keypair) -> None:
+    def __init__(self, keypair: Keypair, path: Path | None = None) -> None:
         self.keypair = keypair
+        self.path = path  # its file, for a client in another process: that one reads it itself
 
     def __repr__(self) -> str:
         return f"WalletKey({self.address})"
@@ -89,7 +90,7 @@ def read_keypair(path: Path) -> WalletKey:
             raise KeypairUnusable(
                 path=str(path), mode=f"{mode:04o}", problem=f"others may read it: chmod 600 {path}"
             )
-        return WalletKey(Keypair.from_bytes(_numbers(path.read_text())))
+        return WalletKey(Keypair.from_bytes(_numbers(path.read_text())), path)
     except FileNotFoundError:
         raise NoKeypair(path=str(path)) from None
     except OSError as error:
