@@ -8,7 +8,7 @@ from typing import Final
 from hypothesis import strategies as st
 from solders.pubkey import Pubkey
 
-from settlement.chain.layouts import Bond, BondState, SeizureState
+from settlement.chain.layouts import VACANT, Bond, BondState, SeizureState
 from tests.program.lives.chain import (
     DEPLOYMENT,
     FOREIGN_MINT,
@@ -26,11 +26,15 @@ _WORD: Final = 64
 _WINDOW: Final = 8_192
 
 # Whoever may, or somebody by name.
-people = st.sampled_from((*("right",) * 40, *PEOPLE))
+people = st.sampled_from((*("right",) * 150, *PEOPLE))
 which = st.integers(0, 9)
+# Whether to wait for the moment that something hangs on, and how exactly.
+patience = st.sampled_from((None, None, None, None, -1, 0, 0, 1))
+# Whether what is tried now was prepared, if it must be.
+idle = st.sampled_from((False, False, False, True))
 numbers = st.sampled_from(
     (
-        *("free",) * 16,
+        *("free",) * 50,
         *("base", "next word", "below", "last", "beyond", "burned", "paid", "largest") * 2,
         "approved",
         "approved",
@@ -56,7 +60,7 @@ amounts = st.sampled_from(
 destinations = st.sampled_from(
     (
         *(f"{kind}:{name}" for kind in ("first", "second") for name in ("alice", "bob", "carol")),
-        *("right",) * 10,
+        *("right",) * 20,
         "first:payer",
         "till vault",
         "bond vault",
@@ -75,7 +79,9 @@ class Aims(Stage):
 
     def who(self, name: str, right: Pubkey) -> Pubkey:
         """The right one, unless somebody else is named."""
-        return right if name == "right" else key(name)
+        if name != "right":
+            return key(name)
+        return key("carol") if right == VACANT else right
 
     def bond(
         self, draw: int, state: BondState | None = None, seizure: SeizureState | None = None
@@ -93,6 +99,11 @@ class Aims(Stage):
         if draw < 9 and opened:
             return opened[draw % len(opened)]
         return found[draw % len(found)]
+
+    def wait_for(self, moment: int, offset: int | None) -> None:
+        """Let the clock reach the moment (or a second beside it), unless it did."""
+        if offset is not None and moment + offset > self.now:
+            self.set_clock(moment + offset)
 
     def number(self, aim: str) -> int:
         """A payout number."""

@@ -4,6 +4,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
+from solders.pubkey import Pubkey
 
 from settlement.chain.instructions import (
     CancelRetire,
@@ -20,18 +21,29 @@ from settlement.chain.instructions import (
     Uphold,
     WithdrawProposal,
 )
-from settlement.chain.layouts import BondState, SeizureState
+from settlement.chain.layouts import Bond, BondState, SeizureState
 from settlement.chain.program import associated_token_address
-from tests.program.lives.aims import Aims, destinations, numbers, people, which
+from tests.program.lives.aims import Aims, destinations, idle, numbers, patience, people, which
 from tests.program.lives.chain import DEPLOYMENT, bond_address, canonical, key
 from tests.program.lives.stage import BAD_CODE, CODES, Spoil, spoils
+from tests.program.model.state import OPEN
 
 _EVIDENCE: Final = tuple(bytes([number]) * 32 for number in range(6))
-_BENEFICIARIES: Final = (*("alice", "bob", "carol") * 4, "payer", "till", "escrow", "nobody")
+_BENEFICIARIES: Final = (
+    *("alice", "bob", "carol") * 20,
+    "payer",
+    "payer",
+    "till",
+    "escrow",
+    "nobody",
+)
 
-codes = st.sampled_from((*CODES * 4, BAD_CODE))
+seizures = st.sampled_from(
+    (*(SeizureState.PROPOSED, SeizureState.UPHELD) * 3, SeizureState.CONTESTED)
+)
+codes = st.sampled_from((*CODES * 15, BAD_CODE))
 beneficiaries = st.sampled_from(_BENEFICIARIES)
-evidence = st.sampled_from((*_EVIDENCE[1:] * 3, _EVIDENCE[0]))
+evidence = st.sampled_from((*_EVIDENCE[1:] * 8, _EVIDENCE[0]))
 
 
 class BondRules(Aims):
@@ -100,9 +112,19 @@ class BondRules(Aims):
         )
 
     @precondition(lambda self: bool(self.state.bonds))
-    @rule(draw=which, to=destinations, signed=st.booleans(), by=people, spoil=spoils)
-    def release(self, draw: int, to: str, signed: bool, by: str, spoil: Spoil) -> None:
+    @rule(
+        draw=which,
+        to=destinations,
+        signed=st.booleans(),
+        by=people,
+        offset=patience,
+        spoil=spoils,
+    )
+    def release(
+        self, draw: int, to: str, signed: bool, by: str, offset: int | None, spoil: Spoil
+    ) -> None:
         at, bond = self.bond(draw, BondState.RETIRING)
+        self.wait_for(bond.release_at, offset)
         beneficiary = self.who(by, bond.beneficiary)
         right = associated_token_address(bond.beneficiary, DEPLOYMENT.mint)
         self.act(
@@ -118,9 +140,13 @@ class BondRules(Aims):
         )
 
     @precondition(lambda self: bool(self.state.bonds))
-    @rule(draw=which, hashed=evidence, by=people, spoil=spoils)
-    def propose_seizure(self, draw: int, hashed: bytes, by: str, spoil: Spoil) -> None:
+    @rule(draw=which, hashed=evidence, by=people, offset=patience, spoil=spoils)
+    def propose_seizure(
+        self, draw: int, hashed: bytes, by: str, offset: int | None, spoil: Spoil
+    ) -> None:
         at, bond = self.bond(draw, seizure=SeizureState.NONE)
+        if draw % 2:
+            self.wait_for(bond.release_at, offset)
         self.act(
             ProposeSeizure(
                 proposer=self.who(by, self.config.proposer),
@@ -132,44 +158,104 @@ class BondRules(Aims):
             spoil,
         )
 
+    def accused(self, draw: int, wanted: SeizureState, *, idle: bool) -> tuple[Pubkey, Bond]:
+        """A bond whose seizure stands there, brought on by one step unless idle."""
+        at, bond = self.bond(draw, seizure=wanted)
+        if idle or bond.seizure_state is wanted or bond.state not in OPEN:
+            return at, bond
+        code, config = bond.code, self.config
+        match bond.seizure_state:
+            case SeizureState.NONE:
+                hashed = bytes([100 + draw]) * 32
+                proposer = self.who("right", config.proposer)
+                self.act(
+                    ProposeSeizure(
+                        proposer=proposer, bond=at, code=code, evidence_hash=hashed, reason=draw
+                    )
+                )
+            case SeizureState.PROPOSED:
+                holder, reply = bond.beneficiary, bytes(32)
+                self.act(Contest(beneficiary=holder, bond=at, code=code, reply_hash=reply))
+            case SeizureState.CONTESTED:
+                arbiter = self.who("right", config.arbiter)
+                self.act(Uphold(arbiter=arbiter, bond=at, code=code))
+            case _:
+                pass
+        return at, self.state.bonds[at]
+
     @precondition(lambda self: bool(self.state.bonds))
-    @rule(draw=which, by=people, spoil=spoils)
-    def withdraw_proposal(self, draw: int, by: str, spoil: Spoil) -> None:
-        at, bond = self.bond(draw, seizure=SeizureState.PROPOSED)
+    @rule(draw=which, seizure=seizures, idle=idle, by=people, spoil=spoils)
+    def withdraw_proposal(
+        self, draw: int, seizure: SeizureState, idle: bool, by: str, spoil: Spoil
+    ) -> None:
+        at, bond = self.accused(draw, seizure, idle=idle)
         proposer = self.who(by, self.config.proposer)
         self.act(WithdrawProposal(proposer=proposer, bond=at, code=bond.code), spoil)
 
     @precondition(lambda self: bool(self.state.bonds))
-    @rule(draw=which, by=people, reply=st.sampled_from(_EVIDENCE), spoil=spoils)
-    def contest(self, draw: int, by: str, reply: bytes, spoil: Spoil) -> None:
-        at, bond = self.bond(draw, seizure=SeizureState.PROPOSED)
-        beneficiary = self.who(by, bond.beneficiary)
-        self.act(Contest(beneficiary=beneficiary, bond=at, code=bond.code, reply_hash=reply), spoil)
+    @rule(
+        draw=which,
+        idle=idle,
+        by=people,
+        reply=st.sampled_from(_EVIDENCE),
+        offset=patience,
+        spoil=spoils,
+    )
+    def contest(
+        self, draw: int, idle: bool, by: str, reply: bytes, offset: int | None, spoil: Spoil
+    ) -> None:
+        at, bond = self.accused(draw, SeizureState.PROPOSED, idle=idle)
+        self.wait_for(bond.execute_after, offset)
+        holder = self.who(by, bond.beneficiary)
+        self.act(Contest(beneficiary=holder, bond=at, code=bond.code, reply_hash=reply), spoil)
 
     @precondition(lambda self: bool(self.state.bonds))
-    @rule(draw=which, by=people, spoil=spoils)
-    def uphold(self, draw: int, by: str, spoil: Spoil) -> None:
-        at, bond = self.bond(draw, seizure=SeizureState.CONTESTED)
+    @rule(draw=which, idle=idle, by=people, offset=patience, spoil=spoils)
+    def uphold(self, draw: int, idle: bool, by: str, offset: int | None, spoil: Spoil) -> None:
+        at, bond = self.accused(draw, SeizureState.CONTESTED, idle=idle)
+        self.wait_for(bond.decide_by, offset)
         arbiter = self.who(by, self.config.arbiter)
         self.act(Uphold(arbiter=arbiter, bond=at, code=bond.code), spoil)
 
     @precondition(lambda self: bool(self.state.bonds))
-    @rule(draw=which, by=people, spoil=spoils)
-    def dismiss(self, draw: int, by: str, spoil: Spoil) -> None:
-        at, bond = self.bond(draw, seizure=SeizureState.CONTESTED)
+    @rule(draw=which, idle=idle, by=people, offset=patience, spoil=spoils)
+    def dismiss(self, draw: int, idle: bool, by: str, offset: int | None, spoil: Spoil) -> None:
+        at, bond = self.accused(draw, SeizureState.CONTESTED, idle=idle)
+        self.wait_for(bond.decide_by, offset)
         arbiter = self.who(by, self.config.arbiter)
         self.act(Dismiss(arbiter=arbiter, bond=at, code=bond.code), spoil)
 
     @precondition(lambda self: bool(self.state.bonds))
-    @rule(draw=which, upheld=st.booleans(), rent=people, spoil=spoils)
-    def execute_seizure(self, draw: int, upheld: bool, rent: str, spoil: Spoil) -> None:
-        seizure = SeizureState.UPHELD if upheld else SeizureState.PROPOSED
-        at, bond = self.bond(draw, seizure=seizure)
+    @rule(
+        draw=which,
+        seizure=seizures,
+        idle=idle,
+        late=st.integers(0, 3),
+        offset=patience,
+        rent=people,
+        spoil=spoils,
+    )
+    def execute_seizure(
+        self,
+        draw: int,
+        seizure: SeizureState,
+        idle: bool,
+        late: int,
+        offset: int | None,
+        rent: str,
+        spoil: Spoil,
+    ) -> None:
+        at, bond = self.accused(draw, seizure, idle=idle)
+        self.wait_for(bond.execute_after if late else bond.dies_at, offset)
         rent_payer = self.who(rent, bond.rent_payer)
         self.act(ExecuteSeizure(bond=at, rent_payer=rent_payer, code=bond.code), spoil)
 
     @precondition(lambda self: bool(self.state.bonds))
-    @rule(draw=which, seizure=st.sampled_from(SeizureState), spoil=spoils)
-    def lapse(self, draw: int, seizure: SeizureState, spoil: Spoil) -> None:
-        at, bond = self.bond(draw, seizure=seizure)
+    @rule(draw=which, seizure=seizures, idle=idle, offset=patience, spoil=spoils)
+    def lapse(
+        self, draw: int, seizure: SeizureState, idle: bool, offset: int | None, spoil: Spoil
+    ) -> None:
+        at, bond = self.accused(draw, seizure, idle=idle)
+        contested = bond.seizure_state is SeizureState.CONTESTED
+        self.wait_for(bond.decide_by if contested else bond.dies_at, offset)
         self.act(Lapse(bond=at, code=bond.code), spoil)

@@ -5,6 +5,7 @@ from typing import Any, Final, cast
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
+from solders.pubkey import Pubkey
 
 from settlement.chain.abi import InitialRoles, PauseBit, Role
 from settlement.chain.governance import (
@@ -22,10 +23,11 @@ from settlement.chain.governance import (
     SetParams,
     Unpause,
 )
-from settlement.chain.layouts import NO_CAP, Parameters
-from tests.program.lives.aims import Aims, people
+from settlement.chain.layouts import NO_CAP, VACANT, Parameters, PauseRecord
+from tests.program.lives.aims import Aims, idle, patience, people
 from tests.program.lives.chain import PEOPLE, key
 from tests.program.lives.stage import Spoil, spoils
+from tests.program.model.governance import PAUSE_FIELDS
 from tests.program.world import USDC
 
 _DAY: Final = 86_400
@@ -43,13 +45,17 @@ _LEVELS: Final = {
 _FIELDS: Final = tuple(field.name for field in fields(Parameters))
 
 changes = st.tuples(st.sampled_from(_FIELDS), st.sampled_from((0, 0, 1, 1, 2, 2, 3, 4)))
-roles = st.sampled_from((*tuple(Role) * 6, 0, 5)).map(lambda role: cast("Role", role))
-bits = st.sampled_from((*tuple(PauseBit) * 6, 4)).map(lambda bit: cast("PauseBit", bit))
-newcomers = st.sampled_from((*("alice", "bob", "carol") * 4, *PEOPLE, "till", "escrow", "nobody"))
+roles = st.sampled_from((*tuple(Role) * 15, 0, 5)).map(lambda role: cast("Role", role))
+bits = st.sampled_from((*tuple(PauseBit) * 15, 4)).map(lambda bit: cast("PauseBit", bit))
+newcomers = st.sampled_from((*("alice", "bob", "carol") * 10, *PEOPLE, "till", "escrow", "nobody"))
 
 
 class OwnerRules(Aims):
     """What those with a role may do to the rules of the game."""
+
+    def holder(self, role: str) -> Pubkey:
+        """Who holds the role now; somebody when it is vacant."""
+        return self.who("right", getattr(self.config, role))
 
     @rule(by=people, spoil=spoils)
     def initialize_again(self, by: str, spoil: Spoil) -> None:
@@ -71,30 +77,53 @@ class OwnerRules(Aims):
         parameters = replace(self.config.parameters, **cast("dict[str, Any]", changed))
         self.act(SetParams(admin=self.who(by, self.config.admin), parameters=parameters), spoil)
 
-    @rule(spoil=spoils)
-    def apply_params(self, spoil: Spoil) -> None:
+    @rule(offset=patience, idle=idle, spoil=spoils)
+    def apply_params(self, offset: int | None, idle: bool, spoil: Spoil) -> None:
+        if not (idle or self.config.pending_parameters_ready_at):
+            self._loosen()
+        self.wait_for(self.config.pending_parameters_ready_at, offset)
         self.act(ApplyParams(), spoil)
 
-    @rule(by=st.sampled_from(("admin", "guardian", "payer")), spoil=spoils)
-    def cancel_params(self, by: str, spoil: Spoil) -> None:
-        self.act(CancelParams(signer=getattr(self.config, by)), spoil)
+    @rule(by=st.sampled_from(("admin", "guardian", "guardian", "payer")), idle=idle, spoil=spoils)
+    def cancel_params(self, by: str, idle: bool, spoil: Spoil) -> None:
+        if not (idle or self.config.pending_parameters_ready_at):
+            self._loosen()
+        self.act(CancelParams(signer=self.holder(by)), spoil)
+
+    def _loosen(self) -> None:
+        for name in _FIELDS:
+            loosest = replace(
+                self.config.parameters, **cast("dict[str, Any]", {name: _LEVELS[name][0]})
+            )
+            if loosest != self.config.parameters:
+                self.act(SetParams(admin=self.config.admin, parameters=loosest))
+                return
 
     @rule(role=roles, holder=newcomers, by=people, spoil=spoils)
     def grant_role(self, role: Role, holder: str, by: str, spoil: Spoil) -> None:
         admin = self.who(by, self.config.admin)
         self.act(GrantRole(admin=admin, role=role, holder=key(holder)), spoil)
 
-    @rule(spoil=spoils)
-    def apply_role(self, spoil: Spoil) -> None:
+    @rule(offset=patience, idle=idle, role=roles, holder=newcomers, spoil=spoils)
+    def apply_role(
+        self, offset: int | None, idle: bool, role: Role, holder: str, spoil: Spoil
+    ) -> None:
+        if not (idle or self.config.pending_role):
+            self.act(GrantRole(admin=self.config.admin, role=role, holder=key(holder)))
+        self.wait_for(self.config.pending_role_ready_at, offset)
         self.act(ApplyRole(), spoil)
 
-    @rule(by=st.sampled_from(("admin", "guardian", "arbiter")), spoil=spoils)
+    @rule(by=st.sampled_from(("admin", "guardian", "guardian", "arbiter")), spoil=spoils)
     def cancel_role(self, by: str, spoil: Spoil) -> None:
-        self.act(CancelRole(signer=getattr(self.config, by)), spoil)
+        self.act(CancelRole(signer=self.holder(by)), spoil)
 
-    @rule(role=roles, by=st.sampled_from(("admin", "guardian", "payer")), spoil=spoils)
+    @rule(
+        role=roles,
+        by=st.sampled_from(("admin", "admin", "guardian", "guardian", "payer")),
+        spoil=spoils,
+    )
     def revoke_role(self, role: Role, by: str, spoil: Spoil) -> None:
-        self.act(RevokeRole(signer=getattr(self.config, by), role=role), spoil)
+        self.act(RevokeRole(signer=self.holder(by), role=role), spoil)
 
     @rule(
         nominee=newcomers,
@@ -102,21 +131,41 @@ class OwnerRules(Aims):
         spoil=spoils,
     )
     def nominate_admin(self, nominee: str, by: str, spoil: Spoil) -> None:
-        signer = self.config.admin if by == "admin" else key(by)
+        signer = key("authority") if by == "authority" else self.holder(by)
         self.act(NominateAdmin(signer=signer, nominee=key(nominee)), spoil)
 
-    @rule(by=people, spoil=spoils)
-    def accept_admin(self, by: str, spoil: Spoil) -> None:
+    @rule(offset=patience, late=st.integers(0, 3), idle=idle, by=people, spoil=spoils)
+    def accept_admin(
+        self, offset: int | None, late: int, idle: bool, by: str, spoil: Spoil
+    ) -> None:
+        if not idle and self.config.pending_admin == VACANT:
+            self.act(NominateAdmin(signer=self.config.admin, nominee=key("carol")))
+        moment = self.config.pending_admin_ready_at
+        self.wait_for(moment if late else self.config.pending_admin_expires_at, offset)
         self.act(AcceptAdmin(nominee=self.who(by, self.config.pending_admin)), spoil)
 
     @rule(by=people, spoil=spoils)
     def cancel_nomination(self, by: str, spoil: Spoil) -> None:
         self.act(CancelNomination(admin=self.who(by, self.config.admin)), spoil)
 
-    @rule(bit=bits, by=st.sampled_from(("admin", "guardian", "guardian", "payer")), spoil=spoils)
-    def pause(self, bit: PauseBit, by: str, spoil: Spoil) -> None:
-        self.act(Pause(signer=getattr(self.config, by), bit=bit), spoil)
+    @rule(
+        bit=bits,
+        by=st.sampled_from(("admin", "guardian", "guardian", "guardian", "payer")),
+        offset=patience,
+        spoil=spoils,
+    )
+    def pause(self, bit: PauseBit, by: str, offset: int | None, spoil: Spoil) -> None:
+        self.wait_for(self._record(bit).not_before, offset)
+        self.act(Pause(signer=self.holder(by), bit=bit), spoil)
 
-    @rule(bit=bits, by=people, spoil=spoils)
-    def unpause(self, bit: PauseBit, by: str, spoil: Spoil) -> None:
+    @rule(bit=bits, by=people, offset=patience, idle=idle, spoil=spoils)
+    def unpause(self, bit: PauseBit, by: str, offset: int | None, idle: bool, spoil: Spoil) -> None:
+        record = self._record(bit)
+        if not idle and self.now >= record.paused_until:
+            self.act(Pause(signer=self.config.admin, bit=bit))
+        self.wait_for(record.paused_until, None if offset == 0 else offset)
         self.act(Unpause(admin=self.who(by, self.config.admin), bit=bit), spoil)
+
+    def _record(self, bit: int) -> PauseRecord:
+        name = PAUSE_FIELDS.get(cast("PauseBit", bit), "deposits")
+        return getattr(self.config.pauses, name)

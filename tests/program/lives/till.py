@@ -141,8 +141,7 @@ class TillRules(Aims):
         taken = self.state.numbers
         first = min(taken.base + 64 * word, LARGEST - 63)
         paid = taken.paid >> first - taken.origin & FULL_WORD
-        signer = self.config.admin
-        self.act(Skip(signer=signer, first=first, mask=FULL_WORD & ~paid & ~holes or 1))
+        self.act(Skip(signer=self.config.admin, first=first, mask=FULL_WORD & ~paid & ~holes or 1))
 
     @rule(spoil=spoils)
     def sweep_surplus(self, spoil: Spoil) -> None:
