@@ -14,8 +14,8 @@ from solders.pubkey import Pubkey
 
 from settlement.chain import program
 from settlement.chain.program import Bond, ProgramInstruction, SeizureState
-from tests.program.cases import CODE, ready
-from tests.program.world import COOLDOWN_SECONDS, World
+from tests.program.case import CODE, ready
+from tests.program.world import BOND_AMOUNT, COOLDOWN_SECONDS, World
 
 DAY: Final = 86_400
 DISPUTE: Final = 7 * DAY
@@ -199,6 +199,34 @@ def seized() -> Life:
     life.world.advance(DISPUTE)
     life.send(life.execute())
     return life
+
+
+def post_again(life: Life) -> Step:
+    """Post the same bond once more, with new money."""
+    depositor, funder = life.world.wallet(BOND_AMOUNT), life.world.funder
+    instruction = program.post_bond(
+        life.world.deployment,
+        depositor=depositor.pubkey(),
+        funder=funder.pubkey(),
+        code=life.code,
+        beneficiary=life.first,
+    )
+    return Step(instruction, (depositor, funder))
+
+
+def fund_again(life: Life) -> Step:
+    """Fund the same bond once more, from the till."""
+    life.world.fill_till(BOND_AMOUNT)
+    payer, funder = life.world.payer, life.world.funder
+    instruction = program.fund_bond(
+        life.world.deployment,
+        payer=payer.pubkey(),
+        funder=funder.pubkey(),
+        sequence=0,
+        code=life.code,
+        beneficiary=life.first,
+    )
+    return Step(instruction, (payer, funder))
 
 
 def _while_retiring(reach: Callable[[], Life]) -> Callable[[], Life]:

@@ -8,38 +8,22 @@ from solders.keypair import Keypair
 
 from settlement.chain import program
 from settlement.chain.program import BondState
-from tests.program.bonds.life import Life, Step, new_life, proposed, released, retiring, seized
-from tests.program.world import BOND_AMOUNT, COOLDOWN_SECONDS, with_account
+from tests.program.bonds.life import (
+    Life,
+    Step,
+    fund_again,
+    new_life,
+    post_again,
+    proposed,
+    released,
+    retiring,
+    seized,
+)
+from tests.program.world import COOLDOWN_SECONDS, with_account
 
 TOMBSTONE_RENT = (128 + 24) * 6_960
 BOND_RENT = (128 + 376) * 6_960
 ENDS = [released, seized]
-
-
-def post_again(life: Life) -> Step:
-    depositor, funder = life.world.wallet(BOND_AMOUNT), life.world.funder
-    instruction = program.post_bond(
-        life.world.deployment,
-        depositor=depositor.pubkey(),
-        funder=funder.pubkey(),
-        code=life.code,
-        beneficiary=life.first,
-    )
-    return Step(instruction, (depositor, funder))
-
-
-def fund_again(life: Life) -> Step:
-    life.world.fill_till(BOND_AMOUNT)
-    payer, funder = life.world.payer, life.world.funder
-    instruction = program.fund_bond(
-        life.world.deployment,
-        payer=payer.pubkey(),
-        funder=funder.pubkey(),
-        sequence=0,
-        code=life.code,
-        beneficiary=life.first,
-    )
-    return Step(instruction, (payer, funder))
 
 
 def transfer(life: Life, lamports: int) -> Step:

@@ -20,7 +20,8 @@ from solders.transaction_status import (
 from settlement.chain.abi import OPEN_ENDED, SHAPES
 from settlement.chain.program import ERRORS
 from tests.program.calls.foreign import Foreign, deploy_foreign
-from tests.program.cases import CASES, Case
+from tests.program.case import Case
+from tests.program.cases import CASES
 from tests.program.world import with_account, with_data
 
 NOTHING = Account(0, b"", Pubkey.default())

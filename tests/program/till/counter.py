@@ -12,7 +12,7 @@ from settlement.chain.layouts import NO_CAP
 from settlement.chain.program import InitialParameters, Payouts, ProgramInstruction
 from settlement.money import MicroUsdc
 from tests.program.bonds.life import Step
-from tests.program.cases import CODE, REFERENCE, USER_CODE, ready
+from tests.program.case import CODE, REFERENCE, USER_CODE, ready
 from tests.program.world import USDC, World
 
 ALL_64: Final = 2**64 - 1

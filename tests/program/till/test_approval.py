@@ -6,7 +6,7 @@ from solders.keypair import Keypair
 from settlement.chain.layouts import VACANT, WINDOW_NUMBERS
 from settlement.chain.program import Payouts
 from settlement.money import MicroUsdc
-from tests.program.cases import REFERENCE
+from tests.program.case import REFERENCE
 from tests.program.till.counter import ALL_64, Counter, new_counter
 from tests.program.world import BOND_AMOUNT
 

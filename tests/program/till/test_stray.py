@@ -9,7 +9,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from settlement.chain import program
-from tests.program.cases import ready
+from tests.program.case import ready
 from tests.program.world import BOND_AMOUNT, World, with_account
 
 ADMIN, AUTHORITY, STRAY, DESTINATION, CONFIG, STRAY_MINT, TOKEN_PROGRAM = range(7)
