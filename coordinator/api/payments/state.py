@@ -68,8 +68,15 @@ class Seen:
 class PaymentChain:
     """Reads what payment requests need. Without RPC nodes every read is refused."""
 
-    def __init__(self, rpc: RpcClient | None, deployment: Deployment) -> None:
+    def __init__(
+        self,
+        rpc: RpcClient | None,
+        deployment: Deployment,
+        *,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
         self._rpc = rpc
+        self._patience_seconds = patience_seconds
         self._deployment = deployment
         self._turn = asyncio.Semaphore(_READS_AT_ONCE)
         self._fetching = asyncio.Lock()
@@ -145,7 +152,7 @@ class PaymentChain:
         if self._rpc is None:
             raise PaymentsNotOffered
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS), self._turn:
+            async with asyncio.timeout(self._patience_seconds), self._turn:
                 yield self._rpc
         except (RpcUnavailable, RpcRefused, TimeoutError) as error:
             log.warning("payment_chain_unavailable", problem=str(error) or "timeout")
