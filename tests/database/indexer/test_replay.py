@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from solders.keypair import Keypair
 
 from indexer.follow import Follower
 from settlement.chain import program
@@ -17,6 +18,7 @@ from settlement.ledger.store import open_writer
 from tests.database.indexer.conftest import Desk
 from tests.database.indexer.mortal import Crash, Life, mortal_pool
 from tests.database.indexer.node import FakeNode, claim, follower
+from tests.database.indexer.story import Story, executed
 from tests.pure.transactions import (
     ALICE,
     ALICE_ATA,
@@ -29,12 +31,16 @@ from tests.pure.transactions import (
     call,
     checked,
     deposit,
+    key,
     memo,
     signature,
     transfer,
 )
 
-KINDS = ("coded", "twice", "memo", "nameless", "stray", "failed", "wrong", "out", "skip", "batch")
+KINDS = (
+    *("coded", "twice", "memo", "nameless", "stray", "failed", "wrong", "out", "skip", "batch"),
+    *("seized", "handed", "swept", "recovered", "ruled"),
+)
 LIVES = 50
 # One database serves all examples, each on a cluster of its own; shrinking would take minutes.
 once_per_database = settings(
@@ -103,8 +109,56 @@ def _transaction(desk: Desk, step: Step) -> tuple[Answer, list[tuple[str, int]]]
             [("unexplained-out", -amount), ("chain:till", amount)],
         ),
         "skip": (answer(skip), []),
+        "ruled": (answer(executed(program.Pause(signer=ALICE, bit=program.PauseBit.RELEASES))), []),
+        "recovered": (
+            answer(
+                executed(
+                    program.RecoverStray(
+                        admin=ALICE,
+                        authority=DEPLOYMENT.escrow,
+                        stray=key("stray"),
+                        destination=TILL,
+                        stray_mint=DEPLOYMENT.mint,
+                    ),
+                    checked(key("stray"), TILL, amount),
+                ),
+                till=amount,
+            ),
+            [("suspense", amount), ("chain:till", -amount)],
+        ),
+        "swept": (
+            answer(
+                checked(ALICE_ATA, BOND, amount),
+                executed(program.SweepSurplus(), checked(BOND, TILL, amount)),
+                till=amount,
+            ),
+            [("suspense", amount), ("chain:till", -amount)],
+        ),
+        "seized": _bond_seized(desk, amount),
+        "handed": _bond_handed_over(desk, amount),
     }
     return cases[step.kind]
+
+
+def _bond_seized(desk: Desk, amount: int) -> tuple[Answer, list[tuple[str, int]]]:
+    """A stranger's bond from its opening to its end, in one transaction."""
+    story = Story(desk, Keypair().pubkey())
+    made = answer(
+        story.opening(amount),
+        *(executed(one) for one in (story.retire(), story.cancel_retire(), story.propose())),
+        story.seizing(amount),
+        till=amount,
+    )
+    return made, [("refund-pool", amount), ("chain:till", -amount)]
+
+
+def _bond_handed_over(desk: Desk, amount: int) -> tuple[Answer, list[tuple[str, int]]]:
+    """A stranger's bond that the operator gets."""
+    story = Story(desk, Keypair().pubkey())
+    wallet = desk.wallet.pubkey()
+    given = executed(story.hand_over(story.first, wallet))
+    made = answer(story.opening(amount), given, bond=amount)
+    return made, [(story.counted, amount), ("chain:bond", -amount)]
 
 
 @dataclass(kw_only=True)
@@ -257,13 +311,14 @@ async def test_the_books_do_not_depend_on_the_day_they_were_written(desk: Desk) 
     await pieces.finish()
     booked = [await _transactions(desk, run) for run in (calm, pieces)]
     assert booked[0] == booked[1]
-    assert len(booked[0]) == 10
+    assert len(booked[0]) == 18
 
 
 async def _transactions(desk: Desk, run: Run) -> list[tuple[object, ...]]:
     rows = await desk.rows(
         "select replace(x.external_ref, $1, '') as ref, x.kind, x.slot, x.event_at, t.amount,"
-        " replace(d.name, $2, '') as debit, replace(c.name, $2, '') as credit"
+        " regexp_replace(d.name, '(unenrolled:).*|' || $2, '\\1') as debit,"
+        " regexp_replace(c.name, '(unenrolled:).*|' || $2, '\\1') as credit"
         " from settlement.txn x join settlement.transfer t using (txn_id)"
         " join settlement.account d on d.account_id = t.debit"
         " join settlement.account c on c.account_id = t.credit"
