@@ -50,7 +50,14 @@ def svg(link: str) -> bytes:
     """The link as a QR code, an SVG image that scales."""
     image = io.BytesIO()
     _code(link).save(
-        image, kind="svg", border=_QUIET_MODULES, light="#fff", omitsize=True, xmldecl=False
+        image,
+        kind="svg",
+        border=_QUIET_MODULES,
+        light="#fff",
+        omitsize=True,
+        xmldecl=False,
+        svgclass=None,
+        lineclass=None,
     )
     return image.getvalue()
 
