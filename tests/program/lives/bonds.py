@@ -41,6 +41,11 @@ _BENEFICIARIES: Final = (
 seizures = st.sampled_from(
     (*(SeizureState.PROPOSED, SeizureState.UPHELD) * 3, SeizureState.CONTESTED)
 )
+# Most pay from their own account.
+sources = st.sampled_from(
+    (*("right",) * 20, "first:alice", "second:alice", "bond vault", "till vault", "foreign")
+)
+again = st.sampled_from((False,) * 9 + (True,))
 codes = st.sampled_from((*CODES * 15, BAD_CODE))
 beneficiaries = st.sampled_from(_BENEFICIARIES)
 evidence = st.sampled_from((*_EVIDENCE[1:] * 8, _EVIDENCE[0]))
@@ -54,16 +59,27 @@ class BondRules(Aims):
         depositor=st.sampled_from(("alice", "alice", "bob", "carol", "payer")),
         beneficiary=beneficiaries,
         funder=st.sampled_from(("funder", "funder", "alice", "bob")),
+        source=sources,
+        again=again,
         spoil=spoils,
     )
     def post_bond(
-        self, code: bytes, depositor: str, beneficiary: str, funder: str, spoil: Spoil
+        self,
+        code: bytes,
+        depositor: str,
+        beneficiary: str,
+        funder: str,
+        source: str,
+        again: bool,
+        spoil: Spoil,
     ) -> None:
+        if again:
+            code, beneficiary = self.closed(code, beneficiary)
         self.act(
             PostBond(
                 depositor=key(depositor),
                 funder=key(funder),
-                depositor_ata=canonical(depositor),
+                depositor_ata=self.destination(source, canonical(depositor)),
                 bond=bond_address(code, key(beneficiary)),
                 code=code,
                 beneficiary=key(beneficiary),
@@ -71,8 +87,28 @@ class BondRules(Aims):
             spoil,
         )
 
-    @rule(number=numbers, code=codes, beneficiary=beneficiaries, by=people, spoil=spoils)
-    def fund_bond(self, number: str, code: bytes, beneficiary: str, by: str, spoil: Spoil) -> None:
+    def closed(self, code: bytes, beneficiary: str) -> tuple[bytes, str]:
+        """A bond that was closed, if there is one; else the one asked for."""
+        for one in CODES:
+            for name in ("alice", "bob", "carol", "payer"):
+                bond = self.state.bonds.get(bond_address(one, key(name)))
+                if bond is not None and bond.state not in OPEN:
+                    return one, name
+        return code, beneficiary
+
+    @rule(
+        number=numbers,
+        code=codes,
+        beneficiary=beneficiaries,
+        again=again,
+        by=people,
+        spoil=spoils,
+    )
+    def fund_bond(
+        self, number: str, code: bytes, beneficiary: str, again: bool, by: str, spoil: Spoil
+    ) -> None:
+        if again:
+            code, beneficiary = self.closed(code, beneficiary)
         self.act(
             FundBond(
                 payer=self.who(by, self.config.payer),
@@ -157,6 +193,21 @@ class BondRules(Aims):
             ),
             spoil,
         )
+
+    @precondition(lambda self: bool(self.state.bonds))
+    @rule(draw=which, times=st.integers(1, 4))
+    def the_proposer_insists(self, draw: int, times: int) -> None:
+        at, bond = self.bond(draw, BondState.RETIRING, SeizureState.NONE)
+        proposer = self.who("right", self.config.proposer)
+        code = bond.code
+        for number in range(times):
+            hashed = bytes([200 + number]) * 32
+            self.act(
+                ProposeSeizure(
+                    proposer=proposer, bond=at, code=code, evidence_hash=hashed, reason=number
+                )
+            )
+            self.act(WithdrawProposal(proposer=proposer, bond=at, code=code))
 
     def accused(self, draw: int, wanted: SeizureState, *, idle: bool) -> tuple[Pubkey, Bond]:
         """A bond whose seizure stands there, brought on by one step unless idle."""

@@ -53,7 +53,7 @@ _PARAMETERS = (
     ),
 )
 # From zero; where the ring has come round; where the window ends with the last number there is.
-_BASES = (0, 0, 0, 64 * 129, 2**64 - 8_192)
+_BASES = (0, 0, 64 * 129, 64 * 129, 2**64 - 8_192)
 
 
 class Lives(BondRules, TillRules, OwnerRules, OutsideRules):

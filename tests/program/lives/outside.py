@@ -19,6 +19,7 @@ from tests.program.lives.chain import (
     token_instruction,
 )
 from tests.program.lives.stage import CODES
+from tests.program.model.state import Token
 from tests.program.world import USDC
 
 _VAULTS = (DEPLOYMENT.till_vault, DEPLOYMENT.bond_vault)
@@ -84,14 +85,30 @@ class OutsideRules(Aims):
     def somebody_earns(self, name: str, amount: int) -> None:
         self._mint(canonical(name), amount)
 
-    @rule(name=st.sampled_from(("alice", "bob")))
-    def somebody_spends_it_all(self, name: str) -> None:
-        token = self.state.tokens[canonical(name)]
-        self._transfer(name, canonical(name), second("carol"), token.amount)
+    @rule(name=st.sampled_from(("alice", "bob")), closes=st.booleans())
+    def somebody_spends_it_all(self, name: str, closes: bool) -> None:
+        """And may close the account, which their bond would be released to."""
+        at = canonical(name)
+        if at in self.state.tokens:
+            self._transfer(name, at, second("carol"), self.state.tokens[at].amount)
+            if closes:
+                self._close(name, at)
 
-    @rule(at=st.sampled_from((*_VAULTS, *_PURSES, *_STRAYS)))
+    @rule(name=st.sampled_from(("alice", "bob")))
+    def an_account_made_anew(self, name: str) -> None:
+        """Anybody may make it, for whose it is by its address."""
+        if canonical(name) not in self.state.tokens:
+            self.flush()
+            self.world.open_account(key(name))
+            self.state.tokens[canonical(name)] = Token(
+                mint=DEPLOYMENT.mint, owner=key(name), amount=0
+            )
+            self.state.lamports[key("funder")] = self.world.svm.get_balance(key("funder")) or 0
+
+    @rule(at=st.sampled_from((*_VAULTS * 2, *_PURSES * 2, *_STRAYS)))
     def the_mint_freezes(self, at: Pubkey) -> None:
-        if not self.state.tokens[at].frozen:
+        token = self.state.tokens.get(at)
+        if token is not None and not token.frozen:
             self._set_frozen(at, frozen=True)
 
     @rule(nth=st.integers(0, 3))
@@ -104,7 +121,9 @@ class OutsideRules(Aims):
     def an_account_given_away(self, name: str, to: str) -> None:
         """The canonical account of somebody may belong to somebody else."""
         at = canonical(name)
-        token = self.state.tokens[at]
+        token = self.state.tokens.get(at)
+        if token is None:
+            return
         holders = [one for one in ("alice", "bob") if key(one) == token.owner]
         if token.frozen or not holders:
             return
@@ -117,9 +136,19 @@ class OutsideRules(Aims):
             if token.frozen:
                 self._set_frozen(at, frozen=False)
 
+    def _close(self, name: str, at: Pubkey) -> None:
+        token = self.state.tokens[at]
+        if token.owner != key(name) or token.amount or token.frozen:
+            return
+        accounts = (at, "w"), (key("fees"), "w"), (key(name), "s")
+        self.outside(token_instruction(b"\x09", *accounts))
+        del self.state.tokens[at]
+
     def _transfer(self, name: str, source: Pubkey, destination: Pubkey, amount: int) -> None:
         self.flush()
-        taken, given = self.state.tokens[source], self.state.tokens[destination]
+        taken, given = self.state.tokens.get(source), self.state.tokens.get(destination)
+        if taken is None or given is None:
+            return
         may = taken.owner == key(name) and not taken.frozen and not given.frozen
         if not may or taken.amount < amount:
             return
@@ -130,8 +159,8 @@ class OutsideRules(Aims):
 
     def _mint(self, to: Pubkey, amount: int) -> None:
         self.flush()
-        token = self.state.tokens[to]
-        if token.frozen:
+        token = self.state.tokens.get(to)
+        if token is None or token.frozen:
             return
         self.world.mint_to(to, amount, token.mint)
         self.state.tokens[to] = replace(token, amount=token.amount + amount)

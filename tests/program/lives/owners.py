@@ -47,7 +47,9 @@ _FIELDS: Final = tuple(field.name for field in fields(Parameters))
 changes = st.tuples(st.sampled_from(_FIELDS), st.sampled_from((0, 0, 1, 1, 2, 2, 3, 4)))
 roles = st.sampled_from((*tuple(Role) * 15, 0, 5)).map(lambda role: cast("Role", role))
 bits = st.sampled_from((*tuple(PauseBit) * 15, 4)).map(lambda bit: cast("PauseBit", bit))
-newcomers = st.sampled_from((*("alice", "bob", "carol") * 10, *PEOPLE, "till", "escrow", "nobody"))
+newcomers = st.sampled_from(
+    (*("alice", "bob", "carol", "nominee") * 8, *PEOPLE, "till", "escrow", "nobody")
+)
 
 
 class OwnerRules(Aims):
@@ -56,6 +58,10 @@ class OwnerRules(Aims):
     def holder(self, role: str) -> Pubkey:
         """Who holds the role now; somebody when it is vacant."""
         return self.who("right", getattr(self.config, role))
+
+    def newcomer(self, name: str) -> Pubkey:
+        """Who may be given a part; the nominee may be carol when there is none."""
+        return self.who("right", self.config.pending_admin) if name == "nominee" else key(name)
 
     @rule(by=people, spoil=spoils)
     def initialize_again(self, by: str, spoil: Spoil) -> None:
@@ -102,14 +108,14 @@ class OwnerRules(Aims):
     @rule(role=roles, holder=newcomers, by=people, spoil=spoils)
     def grant_role(self, role: Role, holder: str, by: str, spoil: Spoil) -> None:
         admin = self.who(by, self.config.admin)
-        self.act(GrantRole(admin=admin, role=role, holder=key(holder)), spoil)
+        self.act(GrantRole(admin=admin, role=role, holder=self.newcomer(holder)), spoil)
 
     @rule(offset=patience, idle=idle, role=roles, holder=newcomers, spoil=spoils)
     def apply_role(
         self, offset: int | None, idle: bool, role: Role, holder: str, spoil: Spoil
     ) -> None:
         if not (idle or self.config.pending_role):
-            self.act(GrantRole(admin=self.config.admin, role=role, holder=key(holder)))
+            self.act(GrantRole(admin=self.config.admin, role=role, holder=self.newcomer(holder)))
         self.wait_for(self.config.pending_role_ready_at, offset)
         self.act(ApplyRole(), spoil)
 
@@ -132,7 +138,7 @@ class OwnerRules(Aims):
     )
     def nominate_admin(self, nominee: str, by: str, spoil: Spoil) -> None:
         signer = key("authority") if by == "authority" else self.holder(by)
-        self.act(NominateAdmin(signer=signer, nominee=key(nominee)), spoil)
+        self.act(NominateAdmin(signer=signer, nominee=self.newcomer(nominee)), spoil)
 
     @rule(offset=patience, late=st.integers(0, 3), idle=idle, by=people, spoil=spoils)
     def accept_admin(

@@ -32,6 +32,7 @@ _STRAYS = (
     *[(name, canonical(name)) for name in ("config", "payouts")],
     *[(name, second(name)) for name in ("till", "escrow")],
     *[(name, canonical(name, FOREIGN_MINT)) for name in ("till", "escrow", "config", "payouts")],
+    ("config", second("till")),
     ("till", DEPLOYMENT.till_vault),
     ("escrow", DEPLOYMENT.bond_vault),
     ("alice", canonical("alice")),
@@ -48,13 +49,19 @@ class TillRules(Aims):
     def _reference(self, aim: bytes | str) -> bytes:
         return self.state.numbers.approval.reference if isinstance(aim, str) else aim
 
-    @rule(by=st.sampled_from(("alice", "bob", "payer")), amount=amounts, spoil=spoils)
-    def deposit(self, by: str, amount: str | int, spoil: Spoil) -> None:
-        token = self.state.tokens.get(canonical(by))
+    @rule(
+        by=st.sampled_from(("alice", "bob", "payer")),
+        source=destinations,
+        amount=amounts,
+        spoil=spoils,
+    )
+    def deposit(self, by: str, source: str, amount: str | int, spoil: Spoil) -> None:
+        purse = self.destination(source, canonical(by))
+        token = self.state.tokens.get(purse)
         self.act(
             DepositUsdc(
                 depositor=key(by),
-                depositor_ata=canonical(by),
+                depositor_ata=purse,
                 code=_USER_CODE,
                 amount_microusdc=MicroUsdc(self.amount(amount, token.amount if token else 0)),
             ),
