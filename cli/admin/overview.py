@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from solders.pubkey import Pubkey
 from solders.sysvar import CLOCK
 
+from cli.transaction.moments import chain_now
 from settlement.chain.answers import AccountAt, Commitment
 from settlement.chain.program import Config, Deployment, Escrow, Payouts, decode_account
 from settlement.chain.rpc import RpcClient
@@ -17,8 +18,6 @@ from settlement.errors import NotFound, Refused
 from settlement.money import MicroUsdc, Slot
 
 T = TypeVar("T", Config, Escrow, Payouts)
-_TIME_AT: Final = 32
-_CLOCK_SIZE: Final = 40
 # ProgramData: a tag of four bytes, the slot of the deployment, then an optional key.
 _AUTHORITY_AT: Final = 12
 _PROGRAM_DATA_HEADER: Final = 45
@@ -59,7 +58,8 @@ class Overview:
 async def read_overview(rpc: RpcClient, deployment: Deployment) -> Overview:
     """Read everything at one confirmed slot.
 
-    Raises `NotInitialized`, `StrangeAccount`, or `UnknownAccount` for a layout we do not know.
+    Raises `NotInitialized`, `StrangeAccount`, `NoClock`, or `UnknownAccount` for a layout that is
+    not known.
     """
     asked = (
         deployment.config,
@@ -77,7 +77,7 @@ async def read_overview(rpc: RpcClient, deployment: Deployment) -> Overview:
     return Overview(
         deployment=deployment,
         slot=config.slot,
-        now=chain_time(clock),
+        now=chain_now(clock),
         config=_ours(config, deployment, Config),
         payouts=_ours(payouts, deployment, Payouts),
         escrow=_ours(escrow, deployment, Escrow),
@@ -85,13 +85,6 @@ async def read_overview(rpc: RpcClient, deployment: Deployment) -> Overview:
         bonds=_vault(bonds, deployment.bond_vault),
         upgrade_authority=upgrade_authority(program_data),
     )
-
-
-def chain_time(found: AccountAt) -> int:
-    """Seconds of the Clock sysvar. Raises `StrangeAccount`."""
-    if found.account is None or len(found.account.data) != _CLOCK_SIZE:
-        raise StrangeAccount(account="the Clock sysvar")
-    return int.from_bytes(found.account.data[_TIME_AT:_CLOCK_SIZE], "little", signed=True)
 
 
 def upgrade_authority(found: AccountAt) -> Pubkey | None:

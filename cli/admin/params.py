@@ -6,7 +6,7 @@ import typer
 
 from cli.admin.plans import parameters
 from cli.admin.road import follow
-from cli.admin.words import cap, length, usdc
+from cli.admin.words import cap, time_length, usdc
 from cli.transaction.request import Request, takes_request
 from settlement.money import MicroUsdc
 
@@ -22,7 +22,7 @@ BondAmount = Annotated[
 Cooldown = Annotated[
     int | None,
     typer.Option(
-        parser=length,
+        parser=time_length,
         metavar="TIME",
         help="From retiring to release, 7d to 90d.",
         rich_help_panel=_PANEL,
@@ -31,7 +31,7 @@ Cooldown = Annotated[
 Dispute = Annotated[
     int | None,
     typer.Option(
-        parser=length,
+        parser=time_length,
         metavar="TIME",
         help="To contest a seizure, 3d to 14d.",
         rich_help_panel=_PANEL,
@@ -40,7 +40,7 @@ Dispute = Annotated[
 Decision = Annotated[
     int | None,
     typer.Option(
-        parser=length,
+        parser=time_length,
         metavar="TIME",
         help="To decide a contested one, 7d to 21d.",
         rich_help_panel=_PANEL,
@@ -49,7 +49,7 @@ Decision = Annotated[
 Execution = Annotated[
     int | None,
     typer.Option(
-        parser=length,
+        parser=time_length,
         metavar="TIME",
         help="To execute a seizure, 7d to 21d.",
         rich_help_panel=_PANEL,

@@ -8,6 +8,7 @@ from solders.pubkey import Pubkey
 
 from cli.admin.overview import Overview, read_overview
 from cli.admin.plans.seizures import BondAt, bond_at
+from cli.bond.facts import locate
 from cli.transaction.proposal import NothingToDo, Proposal
 from cli.transaction.request import Request, Road, run
 from settlement.chain.answers import Account, Commitment
@@ -28,10 +29,15 @@ def follow(request: Request, planner: Planner) -> NoReturn:
     run(request, prepare)
 
 
-def follow_bond(request: Request, address: Pubkey, planner: BondPlanner) -> NoReturn:
-    """The same about the bond at this address."""
+def follow_bond(
+    request: Request, bond: Pubkey | bytes, beneficiary: Pubkey | None, planner: BondPlanner
+) -> NoReturn:
+    """The same about one bond, named by its address or by its code."""
 
     async def prepare(road: Road) -> Proposal | NothingToDo:
+        address = bond
+        if isinstance(address, bytes):
+            address = (await locate(road.target, address, beneficiary, None)).address
         overview = await overview_of(road)
         account = await account_at(road.target.rpc, address)
         ours = account is not None and account.owner == overview.deployment.program_id

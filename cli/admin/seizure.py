@@ -7,7 +7,7 @@ import typer
 
 from cli.admin.plans import seizures
 from cli.admin.road import follow_bond
-from cli.admin.words import BondArgument
+from cli.admin.words import Beneficiary, BondArgument
 from cli.transaction.request import Request, fail, takes_request
 from settlement.errors import PodError
 
@@ -38,6 +38,7 @@ def propose(
     reason: Reason,
     evidence_file: EvidenceFile = None,
     evidence_hash: EvidenceHash = None,
+    beneficiary: Beneficiary = None,
 ) -> None:
     """Propose to seize a bond; the proposer."""
     content = None if evidence_file is None else evidence_file.read_bytes()
@@ -48,6 +49,7 @@ def propose(
     follow_bond(
         request,
         bond,
+        beneficiary,
         lambda overview, wallet, place: seizures.propose(
             overview, wallet, place, evidence=evidence, reason=reason
         ),
@@ -56,34 +58,34 @@ def propose(
 
 @seizure.command()
 @takes_request
-def withdraw(request: Request, bond: BondArgument) -> None:
+def withdraw(request: Request, bond: BondArgument, beneficiary: Beneficiary = None) -> None:
     """Take a proposed seizure back; the proposer."""
-    follow_bond(request, bond, seizures.withdraw)
+    follow_bond(request, bond, beneficiary, seizures.withdraw)
 
 
 @seizure.command()
 @takes_request
-def uphold(request: Request, bond: BondArgument) -> None:
+def uphold(request: Request, bond: BondArgument, beneficiary: Beneficiary = None) -> None:
     """Decide a contested seizure for the proposer; the arbiter."""
-    follow_bond(request, bond, seizures.uphold)
+    follow_bond(request, bond, beneficiary, seizures.uphold)
 
 
 @seizure.command()
 @takes_request
-def dismiss(request: Request, bond: BondArgument) -> None:
+def dismiss(request: Request, bond: BondArgument, beneficiary: Beneficiary = None) -> None:
     """Decide a contested seizure for the beneficiary; the arbiter."""
-    follow_bond(request, bond, seizures.dismiss)
+    follow_bond(request, bond, beneficiary, seizures.dismiss)
 
 
 @seizure.command()
 @takes_request
-def execute(request: Request, bond: BondArgument) -> None:
+def execute(request: Request, bond: BondArgument, beneficiary: Beneficiary = None) -> None:
     """Carry a seizure out within its time; anybody may."""
-    follow_bond(request, bond, seizures.execute)
+    follow_bond(request, bond, beneficiary, seizures.execute)
 
 
 @seizure.command()
 @takes_request
-def lapse(request: Request, bond: BondArgument) -> None:
+def lapse(request: Request, bond: BondArgument, beneficiary: Beneficiary = None) -> None:
     """Clear a seizure that is past its time; anybody may."""
-    follow_bond(request, bond, seizures.lapse)
+    follow_bond(request, bond, beneficiary, seizures.lapse)

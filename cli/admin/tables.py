@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from cli.admin.overview import Overview, VaultAt
 from cli.admin.plans.holders import holders, named
-from cli.admin.plans.moments import moment
 from cli.admin.plans.parameters import label
 from cli.admin.plans.pauses import STOPPED, record_of
 from cli.admin.plans.policy import BOUNDS, policy_of, value_of, written
+from cli.transaction.moments import moment
 from settlement.chain.abi import PauseBit, Role
 from settlement.chain.layouts import VACANT
 from settlement.money import format_usdc

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from solders.pubkey import Pubkey
 
-from cli.admin.plans.moments import parse_duration
+from cli.admin.plans.lengths import parse_length
+from cli.transaction.codes import bond_code
 from cli.transaction.options import address
 from settlement.chain.abi import PauseBit, Role
 from settlement.chain.layouts import NO_CAP
@@ -62,18 +63,39 @@ def cap(text: str) -> MicroUsdc:
     return MicroUsdc(0) if nothing else usdc(text)
 
 
-def length(text: str) -> int:
+def time_length(text: str) -> int:
     """A length of time in seconds. Raises `typer.BadParameter`."""
     try:
-        return parse_duration(text, field="length")
+        return parse_length(text)
     except PodError as error:
         raise typer.BadParameter(str(error)) from None
 
 
+def bond_word(text: str) -> Pubkey | bytes:
+    """A bond's address, or the eight bytes of its code. Raises `typer.BadParameter`."""
+    try:
+        return bond_code(text)
+    except PodError:
+        return address(text)
+
+
 AddressArgument = Annotated[Pubkey, typer.Argument(metavar="ADDRESS", parser=address)]
 BondArgument = Annotated[
-    Pubkey,
-    typer.Argument(metavar="BOND", parser=address, help="The bond's address, as `pod bond` shows."),
+    Pubkey | bytes,
+    typer.Argument(
+        metavar="BOND",
+        parser=bond_word,
+        help="The bond's code (POD-BOND-XXXXXXXX, or the last eight), or its address.",
+    ),
+]
+Beneficiary = Annotated[
+    Pubkey | None,
+    typer.Option(
+        "--beneficiary",
+        metavar="ADDRESS",
+        parser=address,
+        help="Whose bond, where several people bonded the code.",
+    ),
 ]
 RoleArgument = Annotated[RoleWord, typer.Argument(help="Which role.")]
 PauseArgument = Annotated[PauseWord, typer.Argument(help="What to stop.")]

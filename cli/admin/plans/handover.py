@@ -10,8 +10,9 @@ from solders.pubkey import Pubkey
 
 from cli.admin.overview import Overview
 from cli.admin.plans.holders import ADMIN, NotTheHolder, require, require_free
-from cli.admin.plans.moments import DAY_SECONDS, moment
+from cli.admin.plans.lengths import DAY_SECONDS
 from cli.admin.plans.waiting import NothingWaits, TooEarly
+from cli.transaction.moments import moment
 from cli.transaction.proposal import Line, Proposal
 from settlement.chain import program
 from settlement.chain.layouts import VACANT

@@ -8,9 +8,9 @@ from solders.pubkey import Pubkey
 
 from cli.admin.overview import Overview
 from cli.admin.plans.holders import ADMIN, GUARDIAN, require
-from cli.admin.plans.moments import moment
 from cli.admin.plans.policy import Foreseen, changes, foresee, policy_of, value_of, written
 from cli.admin.plans.waiting import require_ready, require_waiting
+from cli.transaction.moments import moment
 from cli.transaction.proposal import Line, Proposal
 from settlement.chain import program
 from settlement.chain.layouts import Parameters

@@ -6,7 +6,7 @@ from solders.pubkey import Pubkey
 
 from cli.admin.overview import Overview
 from cli.admin.plans.holders import ADMIN, GUARDIAN, require
-from cli.admin.plans.moments import moment
+from cli.transaction.moments import moment
 from cli.transaction.proposal import Line, NothingToDo, Proposal
 from settlement.chain import program
 from settlement.chain.abi import PauseBit

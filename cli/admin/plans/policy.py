@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final
 
-from cli.admin.plans.moments import DAY_SECONDS, duration
+from cli.admin.plans.lengths import DAY_SECONDS, length
 from settlement.chain.layouts import NO_CAP, Config, Parameters
 from settlement.errors import Conflict, Refused
 from settlement.money import MICROUSDC_PER_USDC, format_usdc
@@ -149,7 +149,7 @@ def value_of(parameters: Parameters, name: str) -> int:
 def written(name: str, value: int) -> str:
     """A parameter for people: USDC, days and hours, or that there is no cap."""
     if BOUNDS[name].unit is Unit.SECONDS:
-        return duration(value)
+        return length(value)
     return "no cap" if value == NO_CAP and "cap" in name else f"{format_usdc(value)} USDC"
 
 

@@ -10,8 +10,9 @@ from solders.pubkey import Pubkey
 
 from cli.admin.overview import Overview
 from cli.admin.plans.holders import ADMIN, GUARDIAN, holder_of, named, require, require_free
-from cli.admin.plans.moments import DAY_SECONDS, duration, moment
+from cli.admin.plans.lengths import DAY_SECONDS, length
 from cli.admin.plans.waiting import require_none_waiting, require_ready, require_waiting
+from cli.transaction.moments import moment
 from cli.transaction.proposal import Line, NothingToDo, Proposal
 from settlement.chain import program
 from settlement.chain.abi import Role
@@ -104,7 +105,7 @@ def revoke(overview: Overview, wallet: Pubkey, role: Role) -> Proposal | Nothing
             program.build(overview.deployment, program.RevokeRole(signer=wallet, role=role)),
         ),
         payer=wallet,
-        irreversible=f"Giving the role to anybody again takes {duration(wait_of(role))}.",
+        irreversible=f"Giving the role to anybody again takes {length(wait_of(role))}.",
         facts={"role": name, "held_by": str(held)},
     )
 

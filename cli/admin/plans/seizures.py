@@ -13,7 +13,7 @@ from solders.pubkey import Pubkey
 
 from cli.admin.overview import Overview, StrangeAccount
 from cli.admin.plans.holders import require
-from cli.admin.plans.moments import moment
+from cli.transaction.moments import moment
 from cli.transaction.proposal import Line, Proposal
 from settlement.chain import program
 from settlement.chain.layouts import Bond, BondState, SeizureState

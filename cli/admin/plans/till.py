@@ -8,8 +8,9 @@ from solders.pubkey import Pubkey
 
 from cli.admin.overview import Overview
 from cli.admin.plans.holders import ADMIN, require
-from cli.admin.plans.moments import DAY_SECONDS, moment
+from cli.admin.plans.lengths import DAY_SECONDS
 from cli.admin.plans.policy import written
+from cli.transaction.moments import moment
 from cli.transaction.proposal import Line, NothingToDo, Proposal
 from settlement.chain import program
 from settlement.chain.layouts import REFERENCE_LENGTH, WORD_BITS

@@ -1,6 +1,6 @@
 """A change that waits for its time: whether there is one, and whether it may be applied. Pure."""
 
-from cli.admin.plans.moments import moment
+from cli.transaction.moments import moment
 from settlement.errors import Conflict, NotFound
 
 
