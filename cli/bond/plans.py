@@ -17,13 +17,17 @@ from settlement.chain import program
 from settlement.chain.instructions import instruction_name
 from settlement.chain.layouts import BOND_SIZE, SeizureState
 from settlement.chain.program import Bond, BondState
-from settlement.errors import Refused
+from settlement.errors import Conflict, Refused
 from settlement.money import format_usdc
 
 
 class CodeIsUsedUp(Refused):
     """This bond is over, and its code cannot be bonded again for the same beneficiary: enroll anew
     for another code."""
+
+
+class HandedOn(Conflict):
+    """The bond that stands here was handed over: it belongs to another beneficiary now."""
 
 
 class NotTheBeneficiary(Refused):
@@ -71,11 +75,15 @@ class Actor:
 
 
 def post(facts: Facts, actor: Actor, beneficiary: Pubkey) -> Proposal | NothingToDo:
-    """Open a bond. Raises `CodeIsUsedUp`, `PausedForNow` and what `check_can_pay` raises."""
-    already = facts.bond
-    if already is not None:
-        told = living(facts)
-        why = f"already posted: {format_usdc(told.amount_microusdc)} USDC at {facts.address}"
+    """Open a bond.
+
+    Raises `CodeIsUsedUp`, `HandedOn`, `PausedForNow` and what `check_can_pay` raises.
+    """
+    if facts.bond is not None:
+        already = living(facts)
+        if already.beneficiary != beneficiary:
+            raise HandedOn(bond=str(facts.address), beneficiary=str(already.beneficiary))
+        why = f"already posted: {format_usdc(already.amount_microusdc)} USDC at {facts.address}"
         return NothingToDo(name="post_bond", why=why, facts=named(facts))
     check_not_paused(facts.config.pauses.deposits, facts.now, "deposits and new bonds")
     terms = facts.config.parameters
@@ -100,6 +108,7 @@ def post(facts: Facts, actor: Actor, beneficiary: Pubkey) -> Proposal | NothingT
             Line(label="beneficiary", text=_whose(beneficiary, actor)),
             Line(label="counts if", text="the beneficiary is the wallet enrolled with this code"),
             Line(label="cooldown", text=f"{duration(terms.cooldown_seconds)} after retiring"),
+            Line(label="rent", text="of the bond's account comes back with the money's return"),
             Line(label="if accused", text=f"{duration(terms.dispute_seconds)} to contest, then"
                  f" {duration(terms.decision_seconds)} for the arbiter, then"
                  f" {duration(terms.execution_seconds)} to carry it out"),

@@ -29,7 +29,7 @@ from cli.transaction.simulate import Trial, budgeted, try_out
 from cli.transaction.target import Target
 from cli.transaction.unsigned import Encoding, Nonce, Unsigned, make_unsigned
 from settlement.chain.rpc import Commitment, RpcClient, RpcRefused
-from settlement.errors import Refused, Unavailable
+from settlement.errors import PodError, Refused, Unavailable
 
 _NOT_ASKED: Final = "there is no terminal to ask on: add --yes if this plan is what you want"
 
@@ -126,7 +126,7 @@ async def carry_out(
     trial = await try_out(
         target.rpc, proposal, program_id, price_microlamports=manner.price_microlamports
     )
-    show_trial(console, trial)
+    show_trial(console, trial, proposal.opens)
     report = plan_json(proposal, program_id) | {"simulation": trial_json(trial)}
     if trial.refusal is not None:
         return _ended(Status.REFUSED, report)
@@ -180,15 +180,21 @@ async def _why(
     instructions: Sequence[Instruction],
     program_id: Pubkey,
 ) -> ChainRefusal | None:
-    """Why it failed: from the node's refusal, or from the transaction that failed on chain."""
+    """Why it failed, by the node's refusal of the bytes or by the transaction that failed on chain.
+
+    None: nobody refused it. A node that refuses to say how it went has not refused the transaction.
+    """
     cause = failure.__cause__
-    if isinstance(cause, RpcRefused):
+    if isinstance(cause, RpcRefused) and cause.details["method"] == "sendTransaction":
         told = cast("dict[str, object]", cause.data) if isinstance(cause.data, dict) else {}
         refusal = explain(told.get("err"), instructions, program_id)
         return refusal or ChainRefusal(name="Refused", meaning=cause.text)
     if failure.signature is None:
         return None
-    found = await rpc.transaction(failure.signature, commitment=Commitment.CONFIRMED)
+    try:
+        found = await rpc.transaction(failure.signature, commitment=Commitment.CONFIRMED)
+    except PodError:
+        found = None
     meta = None if found is None else found.get("meta")
     error = cast("dict[str, object]", meta).get("err") if isinstance(meta, dict) else None
     return explain(error, instructions, program_id) or ChainRefusal(

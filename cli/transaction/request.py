@@ -15,9 +15,9 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, assert_never
@@ -32,8 +32,10 @@ from cli.transaction import options
 from cli.transaction.carry_out import Client, Manner, Outcome, Sender, Status, carry_out, send
 from cli.transaction.keys import WalletKey, find_keypair, read_keypair
 from cli.transaction.proposal import NothingToDo, Proposal
+from cli.transaction.simulate import Trial
 from cli.transaction.target import Place, Target, TargetIncomplete, find_target, place_of
 from cli.transaction.unsigned import Encoding, Nonce
+from cli.wallet import Landed, patient_rpc
 from settlement.chain.rpc import RetryPolicy, RpcClient, open_rpc
 from settlement.errors import PodError
 
@@ -196,7 +198,7 @@ async def _run(request: Request, prepare: Prepare, find: Find, console: Console)
 def _sender(client: Client, place: Place) -> Sender:
     match client:
         case Client.NATIVE:
-            return send
+            return partial(_send_patiently, place.rpc)
         case Client.ANCHORPY:
             # Hardly anybody asks for it, and it is read with all it needs.
             from cli.transaction.anchorpy import send_with_anchorpy
@@ -215,6 +217,20 @@ def keys_of(request: Request) -> tuple[WalletKey, ...]:
     if request.wallet is None or request.keypair is not None:
         files.insert(0, find_keypair(request.keypair, os.environ, Path.home()))
     return tuple(read_keypair(path) for path in files)
+
+
+async def _send_patiently(
+    url: str,
+    target: Target,
+    proposal: Proposal,
+    trial: Trial,
+    keys: Sequence[WalletKey],
+    *,
+    console: Console,
+) -> Landed:
+    """Send over a client that waits minutes for a node: what was sent must be seen to its end."""
+    async with patient_rpc(url) as rpc:
+        return await send(replace(target, rpc=rpc), proposal, trial, keys, console=console)
 
 
 def _ask() -> bool:

@@ -1,13 +1,14 @@
 """How plan, trial and unsigned bytes are shown: lines for people, a JSON object for programs."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.text import Text
 from solders.pubkey import Pubkey
 
-from cli.transaction.proposal import InstructionInWords, Proposal, in_words
+from cli.transaction.proposal import InstructionInWords, Opened, Proposal, in_words
 from cli.transaction.simulate import Trial, format_sol
 from cli.transaction.unsigned import Unsigned
-from settlement.money import Lamports
 
 _LABEL_WIDTH = 16
 
@@ -33,8 +34,8 @@ def show_plan(console: Console, proposal: Proposal, program_id: Pubkey) -> None:
         console.print(_line("not undoable", proposal.irreversible, style="yellow"))
 
 
-def show_trial(console: Console, trial: Trial) -> None:
-    """What the chain said when it was tried."""
+def show_trial(console: Console, trial: Trial, opens: Sequence[Opened]) -> None:
+    """What the chain said when it was tried; `opens` are the accounts the rent is for."""
     if trial.refusal is None:
         console.print(_line("simulation", "would succeed", style="green"))
     else:
@@ -44,7 +45,8 @@ def show_trial(console: Console, trial: Trial) -> None:
     console.print(_line("compute", f"{trial.used_units} units used, limit {trial.limit_units}"))
     console.print(_line("fee", f"{format_sol(trial.fee_lamports)} SOL"))
     if trial.rent_lamports:
-        console.print(_line("rent", f"{format_sol(trial.rent_lamports)} SOL for new accounts"))
+        made = ", ".join(one.what for one in opens)
+        console.print(_line("rent", f"{format_sol(trial.rent_lamports)} SOL for the new {made}"))
 
 
 def show_unsigned(console: Console, unsigned: Unsigned) -> None:
@@ -121,8 +123,3 @@ def unsigned_json(unsigned: Unsigned) -> dict[str, object]:
         "blockhash": str(unsigned.blockhash),
         "last_valid_height": unsigned.last_valid_height,
     }
-
-
-def sol(lamports: Lamports) -> str:
-    """`0.000005000 SOL`."""
-    return f"{format_sol(lamports)} SOL"

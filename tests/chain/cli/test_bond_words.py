@@ -274,6 +274,7 @@ async def test_a_bond_is_handed_over_by_both(terminal: Terminal) -> None:
     assert again.json["status"] == "nothing_to_do"
     refused = await terminal.refused("operator", "bond", "retire", CODE)
     assert refused["error"] == "not_the_beneficiary"
+    assert (await terminal.refused("operator", "bond", "post", CODE))["error"] == "handed_on"
     await terminal.done("heir", "bond", "retire", CODE)
     [bond] = await status(terminal, "--beneficiary", heir)
     assert bond["first_beneficiary"] == str(terminal.address("operator"))
