@@ -43,6 +43,13 @@ class Desk:
             code = await deposits.enroll_user(tx, user_id)
         return replace(self, user_id=user_id, user_code=code)
 
+    async def another_operator(self) -> "Desk":
+        """The same desk, with an operator who has just enrolled."""
+        wallet, provider_id = Keypair(), uuid4()
+        async with transaction(self.front) as tx:
+            code = await deposits.enroll_operator(tx, provider_id, str(wallet.pubkey()))
+        return replace(self, provider_id=provider_id, wallet=wallet, bond_code=code.encode())
+
     async def net(self, name: AccountName) -> int:
         """Credits minus debits; 0 where there is no account."""
         async with reading(self.pool) as conn:

@@ -105,6 +105,9 @@ class Story:
 
     async def release(self, beneficiary: Pubkey) -> None:
         """The bond goes back."""
+        await self.see(self.releasing(beneficiary), bond=-AMOUNT)
+
+    def releasing(self, beneficiary: Pubkey, amount: int = AMOUNT) -> Call:
         back = program.associated_token_address(beneficiary, DEPLOYMENT.mint)
         built = program.Release(
             bond=self.address,
@@ -113,7 +116,7 @@ class Story:
             rent_payer=ALICE,
             code=self.desk.bond_code,
         )
-        await self.see(executed(built, checked(BOND, back, AMOUNT)), bond=-AMOUNT)
+        return executed(built, checked(BOND, back, amount))
 
     def retire(self) -> program.Retire:
         return program.Retire(signer=self.first, bond=self.address, code=self.desk.bond_code)
@@ -144,6 +147,12 @@ class Story:
 
     def uphold(self) -> program.Uphold:
         return program.Uphold(arbiter=ALICE, bond=self.address, code=self.desk.bond_code)
+
+    def withdraw(self) -> program.WithdrawProposal:
+        return program.WithdrawProposal(proposer=ALICE, bond=self.address, code=self.desk.bond_code)
+
+    def dismiss(self) -> program.Dismiss:
+        return program.Dismiss(arbiter=ALICE, bond=self.address, code=self.desk.bond_code)
 
     def lapse(self) -> program.Lapse:
         return program.Lapse(bond=self.address, code=self.desk.bond_code)
