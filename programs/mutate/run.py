@@ -20,7 +20,7 @@ from programs.build.source_tree import tree_hash
 from programs.build.toolchain import find_toolchain
 from programs.mutate.host import build_host_tests, host_killer, is_rule
 from programs.mutate.report import Outcome, hint_of, read_report
-from programs.mutate.schema import find_mutants, write_mutated_crate
+from programs.mutate.schema import TRACE, find_mutants, write_mutated_crate
 from programs.mutate.site import Mutant
 from programs.mutate.trial import PROGRAM_VARIABLE
 
@@ -45,8 +45,8 @@ class Run:
         self.mutants, edits = find_mutants(self.crate / "src")
         copy = self.work / "crate"
         write_mutated_crate(self.crate, copy, edits)
-        self.tree = tree_hash(copy / "src")
-        program = self.work / f"mutated-{self.tree[:16]}.so"
+        self.tree = tree_hash(self.crate / "src")
+        program = self.work / f"mutated-{tree_hash(copy / 'src')[:16]}.so"
         if not program.exists():
             toolchain = find_toolchain()
             built = compile_program(toolchain, Crate(root=copy), self.work / "build", "v3")
@@ -58,10 +58,12 @@ class Run:
         if fresh or not self._outcomes_path.exists():
             self._outcomes_path.unlink(missing_ok=True)
             return
+        numbers = {mutant.key: mutant.number for mutant in self.mutants}
         for line in self._outcomes_path.read_text().splitlines():
-            row = cast("dict[str, object]", json.loads(line))
-            if row["tree"] == self.tree and row["killer"] is not None:
-                self.known[int(str(row["number"]))] = str(row["killer"])
+            tree, key, killer = cast("tuple[str, list[str], str | None]", json.loads(line))
+            number = numbers.get((key[0], key[1], key[2]))
+            if tree == self.tree and number is not None and killer is not None:
+                self.known[number] = killer
 
     def try_host_tests(self, wanted: Iterable[Mutant]) -> None:
         """The rules first: their own tests are quickest."""
@@ -72,7 +74,7 @@ class Run:
             if is_rule(mutant.file) and mutant.number not in self.known:
                 killer = host_killer(binary, mutant.number)
                 if killer is not None:
-                    self._note(mutant.number, killer)
+                    self._note(mutant, killer)
 
     def try_program_tests(self, program: Path, wanted: list[Mutant], *, workers: int) -> list[str]:
         """All others, against the built program; returns the tests that fail without a mutant."""
@@ -83,12 +85,11 @@ class Run:
             left.put(mutant)
         if not todo:
             return []
-        first = Worker(program, self.work / "worker-0.so", self.tests, self.root)
-        broken = cast("list[str]", first.ask({"number": 0, "all": True})["failed"])
-        others = [
+        pool = [
             Worker(program, self.work / f"worker-{place}.so", self.tests, self.root)
-            for place in range(1, workers)
+            for place in range(workers)
         ]
+        broken, reaching = _first_runs(pool)
         done = Progress(len(todo), len(wanted) - len(todo))
 
         def serve(worker: Worker) -> None:
@@ -99,13 +100,14 @@ class Run:
                     break
                 told = hint_of(hints.get(mutant.key))
                 request = {"words": _words(mutant), "hints": told, "skip": broken}
+                request["only"] = reaching.get(mutant.number, [])
                 answer = worker.ask({"number": mutant.number, **request})
                 killer = answer["killer"]
-                self._note(mutant.number, killer if isinstance(killer, str) else None)
+                self._note(mutant, killer if isinstance(killer, str) else None)
                 done.step(mutant, survived=killer is None)
             worker.end()
 
-        threads = [threading.Thread(target=serve, args=(each,)) for each in (first, *others)]
+        threads = [threading.Thread(target=serve, args=(each,)) for each in pool]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -125,10 +127,10 @@ class Run:
     def _outcomes_path(self) -> Path:
         return self.work / "outcomes.jsonl"
 
-    def _note(self, number: int, killer: str | None) -> None:
+    def _note(self, mutant: Mutant, killer: str | None) -> None:
         bare = killer.rsplit("tests/program/", 1)[-1] if killer else None
-        self.known[number] = bare
-        row = {"tree": self.tree, "number": number, "killer": bare}
+        self.known[mutant.number] = bare
+        row = [self.tree, mutant.key, bare]
         with self._outcomes_path.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -171,6 +173,27 @@ class Worker:
         if not line:
             raise BuildRefused("a worker ended: do the tests collect?")
         return cast("dict[str, object]", json.loads(line))
+
+
+def _first_runs(pool: list[Worker]) -> tuple[list[str], dict[int, list[str]]]:
+    """All tests without a mutant: which fail; and with the trace: which tests reach which check."""
+    failed: list[str] = []
+
+    def baseline() -> None:
+        failed.extend(cast("list[str]", pool[0].ask({"number": 0, "all": True})["failed"]))
+
+    sys.stderr.write("all tests once without a mutant, and once more for what each reaches\n")
+    thread = threading.Thread(target=baseline)
+    thread.start()
+    if len(pool) == 1:
+        thread.join()
+    answer = cast("list[str]", pool[-1].ask({"number": TRACE, "all": True})["failed"])
+    thread.join()
+    reaching: dict[int, list[str]] = {}
+    for test, numbers in cast("dict[str, list[int]]", json.loads(answer[0])).items():
+        for number in numbers:
+            reaching.setdefault(number, []).append(test)
+    return failed, reaching
 
 
 class Progress:

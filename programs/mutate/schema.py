@@ -16,6 +16,8 @@ from programs.mutate.site import NUMBER, Mutant, Site
 
 MAGIC = b"mutant number is"
 VARIABLE = "BOND_MUTANT"
+# With this number nothing is off, and every check that is reached is written to the log.
+TRACE = 2**64 - 1
 # Nothing in them is a check: the table of syscalls, the list of errors, names of modules.
 _WITHOUT_CHECKS = {"syscalls.rs", "error.rs", "tests.rs"}
 _SWITCH = """//! Which check is off; written by the mutation tool.
@@ -27,7 +29,21 @@ static CHOSEN: [u64; 3] = [{first}, {second}, 0];
 #[inline(always)]
 pub fn off(number: u64) -> bool {{
     // SAFETY: a plain static, read so that no compiler looks into it.
-    number == unsafe {{ core::ptr::read_volatile(core::ptr::addr_of!(CHOSEN[2])) }}
+    let chosen = unsafe {{ core::ptr::read_volatile(core::ptr::addr_of!(CHOSEN[2])) }};
+    if chosen == u64::MAX {{
+        tell(number);
+    }}
+    number == chosen
+}}
+
+#[cfg(not(test))]
+#[inline(never)]
+fn tell(_number: u64) {{
+    // SAFETY: the syscall takes numbers.
+    #[cfg(any(target_os = "solana", target_arch = "bpf"))]
+    unsafe {{
+        pinocchio::syscalls::sol_log_64_(0, 0, 0, 0, _number)
+    }};
 }}
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ from typing import cast
 
 import pytest
 
+from programs.mutate import tracing
 from programs.mutate.order import Order
-from programs.mutate.schema import with_mutant
+from programs.mutate.schema import TRACE, with_mutant
 
 PROGRAM_VARIABLE = "POD_BOND_PROGRAM"
 # One mutant may take so long in all its tests before it counts as not caught.
@@ -31,6 +32,7 @@ class Trials:
         self._patched = patched
         self._answers = os.fdopen(answers, "w", buffering=1)
         self._failed: str | None = None
+        self._reached: dict[str, list[int]] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -65,7 +67,10 @@ class Trials:
             os.close(reading)
             signal.alarm(_LIMIT_SECONDS)
             found = self._run(items, all_of_them=bool(request.get("all")))
-            os.write(writing, json.dumps(found).encode())
+            if number == TRACE:
+                found = [json.dumps(self._reached)]
+            with os.fdopen(writing, "w") as answer:
+                answer.write(json.dumps(found))
             os._exit(0)
         os.close(writing)
         with os.fdopen(reading) as answer:
@@ -78,7 +83,9 @@ class Trials:
         failed: list[str] = []
         for item, following in zip(items, [*items[1:], None], strict=True):
             self._failed = None
+            tracing.REACHED.clear()
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+            self._reached[item.nodeid] = sorted(tracing.REACHED)
             if self._failed is not None:
                 failed.append(item.nodeid)
                 if not all_of_them:
@@ -93,7 +100,9 @@ def _selected(request: dict[str, object], order: Order) -> Iterable[str]:
     words = cast("list[str]", request.get("words", []))
     hints = cast("list[str]", request.get("hints", []))
     skip = set(cast("list[str]", request.get("skip", [])))
-    return [name for name in order.best_first(words, hints) if name not in skip]
+    only = cast("list[str] | None", request.get("only"))
+    names = order.best_first(words, hints)
+    return [name for name in names if name not in skip and (only is None or name in only)]
 
 
 def main(words: list[str]) -> int:
@@ -102,6 +111,7 @@ def main(words: list[str]) -> int:
     answers = os.dup(1)
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
+    tracing.install()
     plugin = Trials(Path(original), Path(os.environ[PROGRAM_VARIABLE]), answers)
     options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:logging"]
     options += ["--hypothesis-seed=0", "-m", "not nightly and not foreign", "-s", "--tb=no"]
