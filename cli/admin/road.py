@@ -8,6 +8,7 @@ from solders.pubkey import Pubkey
 
 from cli.admin.overview import Overview, read_overview
 from cli.admin.plans.seizures import BondAt, bond_at
+from cli.admin.words import BondWord
 from cli.bond.facts import locate
 from cli.transaction.proposal import NothingToDo, Proposal
 from cli.transaction.request import Request, Road, run
@@ -30,14 +31,12 @@ def follow(request: Request, planner: Planner) -> NoReturn:
 
 
 def follow_bond(
-    request: Request, bond: Pubkey | bytes, beneficiary: Pubkey | None, planner: BondPlanner
+    request: Request, bond: BondWord, beneficiary: Pubkey | None, planner: BondPlanner
 ) -> NoReturn:
     """The same about one bond, named by its address or by its code."""
 
     async def prepare(road: Road) -> Proposal | NothingToDo:
-        address = bond
-        if isinstance(address, bytes):
-            address = (await locate(road.target, address, beneficiary, None)).address
+        address = await _address_of(road, bond, beneficiary)
         overview = await overview_of(road)
         account = await account_at(road.target.rpc, address)
         ours = account is not None and account.owner == overview.deployment.program_id
@@ -45,6 +44,13 @@ def follow_bond(
         return paid_by(road, planner(overview, road.wallet, bond_at(overview, address, found)))
 
     run(request, prepare)
+
+
+async def _address_of(road: Road, bond: BondWord, beneficiary: Pubkey | None) -> Pubkey:
+    if bond.code is not None:
+        return (await locate(road.target, bond.code, beneficiary, None)).address
+    assert bond.address is not None, "a bond is named by one of the two"
+    return bond.address
 
 
 async def overview_of(road: Road) -> Overview:

@@ -17,6 +17,7 @@ from cli.transaction.target import Place, place_of
 from settlement.errors import PodError
 
 showing = typer.Typer()
+_WIDEST = 400
 
 
 @showing.command()
@@ -36,7 +37,8 @@ def show(
     if as_json:
         print(json.dumps(facts(overview), indent=2))
         return
-    console = Console(soft_wrap=True, highlight=False)
+    # An address is never shortened: a line longer than the screen goes on in the next.
+    console = Console(width=_WIDEST, soft_wrap=True, highlight=False)
     for section in sections(overview):
         table = Table(
             box=None,
@@ -49,8 +51,10 @@ def show(
             table.add_column(heading, no_wrap=True)
         for row in section.rows:
             table.add_row(*row)
-        console.print(table)
-        console.print()
+        with console.capture() as captured:
+            console.print(table)
+        told = captured.get().splitlines()
+        print("\n".join(line.rstrip() for line in told), end="\n\n")
 
 
 async def _read(place: Place) -> Overview:

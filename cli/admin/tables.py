@@ -9,7 +9,7 @@ from cli.admin.overview import Overview, VaultAt
 from cli.admin.plans.holders import holders, named
 from cli.admin.plans.parameters import label
 from cli.admin.plans.pauses import STOPPED, record_of
-from cli.admin.plans.policy import BOUNDS, policy_of, value_of, written
+from cli.admin.plans.policy import BOUNDS, changes, policy_of, value_of, written
 from cli.transaction.moments import moment
 from settlement.chain.abi import PauseBit, Role
 from settlement.chain.layouts import VACANT
@@ -27,14 +27,16 @@ class Section:
 
 def sections(overview: Overview) -> tuple[Section, ...]:
     """The tables, in the order they are shown."""
-    return (
+    every = (
         _deployment(overview),
         _places(overview),
         _parameters(overview),
+        _waiting(overview),
         _pauses(overview),
         _vaults(overview),
         _payouts(overview),
     )
+    return tuple(section for section in every if section.rows)
 
 
 def _deployment(overview: Overview) -> Section:
@@ -51,46 +53,41 @@ def _deployment(overview: Overview) -> Section:
 
 
 def _places(overview: Overview) -> Section:
+    rows = tuple((place, named(key)) for place, key in holders(overview.config).items())
+    return Section(title="roles", headings=("", ""), rows=rows)
+
+
+def _waiting(overview: Overview) -> Section:
     config, now = overview.config, overview.now
-    coming = {place: "" for place in holders(config)}
+    rows: list[tuple[str, ...]] = []
     if config.pending_admin != VACANT:
-        ends = moment(config.pending_admin_expires_at, now)
-        if now >= config.pending_admin_expires_at:
-            coming["admin"] = f"{config.pending_admin}, not accepted in time ({ends})"
-        else:
-            from_ = moment(config.pending_admin_ready_at, now)
-            coming["admin"] = f"{config.pending_admin}, can accept from {from_}, before {ends}"
+        ready, ends = config.pending_admin_ready_at, config.pending_admin_expires_at
+        when = f"can accept from {moment(ready, now)}, before {moment(ends, now)}"
+        if now >= ends:
+            when = f"did not accept before {moment(ends, now)}"
+        rows.append(("admin", str(config.pending_admin), when))
     if config.pending_role_ready_at:
         place = Role(config.pending_role).name.lower()
-        ready = moment(config.pending_role_ready_at, now)
-        coming[place] = f"{config.pending_role_key}, can be applied from {ready}"
-    rows = tuple((place, named(key), coming[place]) for place, key in holders(config).items())
-    return Section(title="roles", headings=("place", "holder", "waiting"), rows=rows)
+        when = f"can be applied from {moment(config.pending_role_ready_at, now)}"
+        rows.append((place, str(config.pending_role_key), when))
+    policy = policy_of(config)
+    for one in () if policy.waiting is None else changes(policy.in_force, policy.waiting):
+        when = f"can be applied from {moment(policy.ready_at, now)}"
+        told = f"{written(one.name, one.old)} → {written(one.name, one.new)}"
+        rows.append((label(one.name), told, when))
+    return Section(title="waiting", headings=("", "", ""), rows=tuple(rows))
 
 
 def _parameters(overview: Overview) -> Section:
-    policy = policy_of(overview.config)
-
-    def waiting(name: str) -> str:
-        if policy.waiting is None or value_of(policy.waiting, name) == value_of(
-            policy.in_force, name
-        ):
-            return ""
-        return written(name, value_of(policy.waiting, name))
-
     rows = tuple(
         (
             label(name),
-            written(name, value_of(policy.in_force, name)),
-            waiting(name),
+            written(name, value_of(overview.config.parameters, name)),
             f"{written(name, bounds.floor)} … {written(name, bounds.ceiling)}",
         )
         for name, bounds in BOUNDS.items()
     )
-    title = "parameters"
-    if policy.waiting is not None:
-        title += f"; what waits can be applied from {moment(policy.ready_at, overview.now)}"
-    return Section(title=title, headings=("", "in force", "waiting", "bounds"), rows=rows)
+    return Section(title="parameters", headings=("", "in force", "bounds"), rows=rows)
 
 
 def _pauses(overview: Overview) -> Section:
@@ -102,9 +99,9 @@ def _pauses(overview: Overview) -> Section:
         state = f"paused until {moment(record.paused_until, now)}" if paused else "open"
         again = moment(record.not_before, now) if now < record.not_before else ""
         by = named(record.by) if record.not_before else ""
-        return (bit.name.lower(), state, again, by, STOPPED[bit])
+        return (bit.name.lower(), STOPPED[bit], state, again, by)
 
-    headings = ("", "state", "can be paused from", "last by", "stops")
+    headings = ("", "stops", "state", "next pause from", "last by")
     return Section(title="pauses", headings=headings, rows=tuple(row(bit) for bit in PauseBit))
 
 

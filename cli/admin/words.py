@@ -1,5 +1,6 @@
 """What is typed behind the words of `pod admin`: roles, pause bits, amounts, lengths of time."""
 
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Annotated
@@ -71,17 +72,25 @@ def time_length(text: str) -> int:
         raise typer.BadParameter(str(error)) from None
 
 
-def bond_word(text: str) -> Pubkey | bytes:
-    """A bond's address, or the eight bytes of its code. Raises `typer.BadParameter`."""
+@dataclass(frozen=True, kw_only=True)
+class BondWord:
+    """A bond as it is typed: by its code or by its address."""
+
+    code: bytes | None = None
+    address: Pubkey | None = None
+
+
+def bond_word(text: str) -> BondWord:
+    """Whichever of the two it is. Raises `typer.BadParameter`."""
     try:
-        return bond_code(text)
+        return BondWord(code=bond_code(text))
     except PodError:
-        return address(text)
+        return BondWord(address=address(text))
 
 
 AddressArgument = Annotated[Pubkey, typer.Argument(metavar="ADDRESS", parser=address)]
 BondArgument = Annotated[
-    Pubkey | bytes,
+    BondWord,
     typer.Argument(
         metavar="BOND",
         parser=bond_word,

@@ -36,7 +36,7 @@ def nominate(overview: Overview, wallet: Pubkey, nominee: Pubkey) -> Proposal:
     replaced = (
         ()
         if config.pending_admin == VACANT
-        else (Line(label="replaces the nomination of", text=str(config.pending_admin)),)
+        else (Line(label="replaces", text=str(config.pending_admin)),)
     )
     nominate = program.NominateAdmin(signer=wallet, nominee=nominee)
     return Proposal(
@@ -45,7 +45,7 @@ def nominate(overview: Overview, wallet: Pubkey, nominee: Pubkey) -> Proposal:
         lines=(
             Line(label="admin", text=f"{config.admin} → {nominee}"),
             Line(label="nominated by", text=by),
-            Line(label="can be accepted from", text=moment(ready_at, now)),
+            Line(label="accepted from", text=moment(ready_at, now)),
             Line(label="and before", text=moment(expires_at, now)),
             *replaced,
         ),

@@ -89,8 +89,9 @@ def changed_by(parameters: Parameters, changed: Mapping[str, int]) -> Parameters
 
 
 def label(name: str) -> str:
-    """A parameter's name for people: `payout single cap`."""
-    return name.removesuffix("_microusdc").removesuffix("_seconds").replace("_", " ")
+    """A parameter's name for people, as its option: `single cap`."""
+    bare = name.removeprefix("payout_").removesuffix("_microusdc").removesuffix("_seconds")
+    return bare.replace("_", " ")
 
 
 def _told(foreseen: Foreseen, overview: Overview) -> tuple[Line, ...]:
@@ -111,10 +112,10 @@ def _left(foreseen: Foreseen, overview: Overview) -> tuple[Line, ...]:
     lines = [Line(label="posted bonds", text="keep the terms they were posted under")]
     before, after = policy_of(overview.config).waiting, foreseen.policy
     if before is not None and after.waiting is None:
-        lines.append(Line(label="the set that waited", text="is dropped: nothing is left of it"))
+        lines.append(Line(label="waiting set", text="is dropped: nothing is left of it"))
     elif before is not None and after.waiting is not None and before != after.waiting:
         taken = ", ".join(label(change.name) for change in changes(before, after.waiting))
-        lines.append(Line(label="the set that waited", text=f"follows in: {taken}"))
+        lines.append(Line(label="waiting set", text=f"follows in: {taken}"))
     # A multisig may sign days later: the values not named are those of today.
     lines.append(
         Line(label="all seven values", text="are in the transaction; make it anew if any changes")

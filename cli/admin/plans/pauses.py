@@ -45,7 +45,7 @@ def pause(overview: Overview, wallet: Pubkey, bit: PauseBit) -> Proposal:
         lines=(
             Line(label="stops", text=STOPPED[bit]),
             Line(label="until", text=moment(until, now)),
-            Line(label="can be paused again", text=moment(until + PAUSE_SECONDS, now)),
+            Line(label="next pause from", text=moment(until + PAUSE_SECONDS, now)),
             Line(label="paused by", text=by),
         ),
         instructions=(program.build(overview.deployment, program.Pause(signer=wallet, bit=bit)),),
@@ -69,7 +69,7 @@ def unpause(overview: Overview, wallet: Pubkey, bit: PauseBit) -> Proposal | Not
         lines=(
             Line(label="works again", text=STOPPED[bit]),
             Line(label="would have ended", text=moment(record.paused_until, now)),
-            Line(label="can be paused again", text=moment(now + PAUSE_SECONDS, now)),
+            Line(label="next pause from", text=moment(now + PAUSE_SECONDS, now)),
         ),
         instructions=(program.build(overview.deployment, program.Unpause(admin=wallet, bit=bit)),),
         payer=wallet,

@@ -103,7 +103,7 @@ def propose(
             Line(label="evidence", text=f"SHA-256 {evidence.hex()}"),
             Line(label="reason", text=str(reason)),
             Line(label="contested before", text=moment(execute_after, now)),
-            Line(label="executed from then", text=f"and before {moment(dies_at, now)}"),
+            Line(label="executed before", text=f"{moment(dies_at, now)}, from then on"),
         ),
         instruction=program.ProposeSeizure(
             proposer=wallet,
