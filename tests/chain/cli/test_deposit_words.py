@@ -1,6 +1,7 @@
 """`pod deposit`, and the ways every transaction can be carried out, against the embedded chain."""
 
 import base64
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
+from cli.workspace import Running, Workspace
 from localnet.embedded import RunningChain
 from tests.chain.cli.admin_terminal import Said, Terminal, initialized
 from tests.chain.cli.test_bond_words import CODE, deployment_of, funded, held, set_frozen
@@ -165,5 +167,33 @@ async def test_a_running_system_is_named_by_its_directory(
     terminal: Terminal, tmp_path: Path
 ) -> None:
     key = ("--keypair", str(terminal.keys / "user.json"), "--yes", "--json")
-    said = await terminal.pod(*_MONEY, "--directory", str(tmp_path / "none"), *key)
+    workspace = Workspace(directory=tmp_path / "pod")
+    here = ("--directory", str(workspace.directory))
+    said = await terminal.pod(*_MONEY, *here, *key)
     assert (said.exit_code, said.json["error"]) == (1, "no_target")
+    lock = workspace.own()
+    assert lock is not None
+    with lock:
+        workspace.publish(running(terminal))
+        said = await terminal.pod(*_MONEY, *here, *key)
+        assert (said.exit_code, said.json["status"]) == (0, "done")
+        shown = await terminal.pod("bond", "post", CODE, *here, "--qr", "--json")
+        assert "127.0.0.1" in shown.json["link"]
+    assert await till(terminal) == 25_500_000
+
+
+def running(terminal: Terminal) -> Running:
+    """What a system that runs on this chain says of itself."""
+    return Running(
+        supervisor=os.getpid(),
+        coordinator="http://127.0.0.1:8402",
+        rpc=terminal.chain.rpc_url,
+        ws=terminal.chain.ws_url,
+        database="",
+        provider="",
+        cluster="localnet",
+        program_id=str(terminal.chain.program_id),
+        usdc_mint=str(terminal.chain.mint),
+        keys=str(terminal.keys),
+        roles={},
+    )
