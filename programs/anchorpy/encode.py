@@ -31,14 +31,15 @@ _INTEGERS = {
 def open_program(request: Fields, connection: AsyncClient) -> Program:
     """The program as its IDL describes it, at the address the request names."""
     path = Path(request.text("idl"))
+    program_id = request.key("program_id")
+    # The keys that sign are given to each transaction; anchorpy's own wallet never does.
+    provider = Provider(connection, Wallet.dummy())
     try:
-        idl = Idl.from_json(path.read_text())
+        return Program(Idl.from_json(path.read_text()), program_id, provider)
     except OSError as error:
         raise malformed(f"the IDL cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except Exception as error:  # its own kinds, which it does not export
         raise malformed(f"not a legacy IDL: {error}") from None
-    # The keys that sign are given to each transaction; anchorpy's own wallet never does.
-    return Program(idl, request.key("program_id"), Provider(connection, Wallet.dummy()))
 
 
 def encode(program: Program, wanted: Ours | Instruction) -> Instruction:

@@ -41,10 +41,12 @@ class Outsider:
             built = program.build(self.deployment, built)
         return await self.ask(
             do,
-            instructions=[by_name(self.deployment.program_id, built)],
-            payer=str(self.chain.keys[names[0]].pubkey()),
-            keys=[str(self.keys / f"{name}.json") for name in names],
-            **fields,
+            **{
+                "instructions": [by_name(self.deployment.program_id, built)],
+                "payer": str(self.chain.keys[names[0]].pubkey()),
+                "keys": [str(self.keys / f"{name}.json") for name in names],
+                **fields,
+            },
         )
 
     async def send(self, wanted: ProgramInstruction | Instruction, *names: str) -> Answer:
