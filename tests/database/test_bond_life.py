@@ -1,7 +1,7 @@
 """A bond from the chain's events: what counts, what it is worth, and who may work."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -10,28 +10,40 @@ import asyncpg
 import pytest
 
 from settlement import deposits
-from settlement.bonds import lifecycle
+from settlement.bonds import lifecycle, seizure
 from settlement.bonds.lifecycle import (
     BondConflict,
+    BondHandedOver,
     BondPosted,
     BondReleased,
+    BondRetireCancelled,
     BondRetired,
+    BondSeized,
     BondStanding,
     BondUnknown,
     Standing,
 )
-from settlement.bonds.rules import UnexpectedBondEvent
+from settlement.bonds.rules import SeizureStep, UnexpectedBondEvent
+from settlement.bonds.seizure import SeizureStepConflict, StepSeen
 from settlement.chain.movement import Vault
-from settlement.db.pool import Pool, open_pool, reading, transaction
+from settlement.db.pool import Pool, Tx, open_pool, reading, transaction
 from settlement.ledger import accounts, postings, store
-from settlement.ledger.operations import HoldPurpose
+from settlement.ledger.operations import HoldPurpose, Operation
 from settlement.money import MicroUsdc
 from tests import factories
 from tests.database.conftest import Books
 
 BOND = MicroUsdc(50_000_000)
 RELEASE_AT = factories.NOW + timedelta(days=90)
-Fact = BondPosted | BondRetired | BondReleased
+Fact = (
+    BondPosted
+    | BondRetired
+    | BondReleased
+    | BondRetireCancelled
+    | BondHandedOver
+    | BondSeized
+    | StepSeen
+)
 
 
 class World:
@@ -61,15 +73,27 @@ class World:
     async def see(self, fact: Fact) -> list[str]:
         """Take in one fact and book it, in one transaction."""
         async with transaction(self.pool) as tx:
-            match fact:
-                case BondPosted():
-                    operations = await lifecycle.posted(tx, fact)
-                case BondRetired():
-                    operations = await lifecycle.retired(tx, fact)
-                case BondReleased():
-                    operations = await lifecycle.released(tx, fact)
+            operations = await self._operations(tx, fact)
             outcomes = await store.apply(tx, self.writer, operations)
         return [outcome.code.value for outcome in outcomes]
+
+    async def _operations(self, tx: Tx, fact: Fact) -> list[Operation]:
+        match fact:
+            case BondPosted():
+                return await lifecycle.posted(tx, fact)
+            case BondRetired():
+                return await lifecycle.retired(tx, fact)
+            case BondReleased():
+                return await lifecycle.released(tx, fact)
+            case BondRetireCancelled():
+                return await lifecycle.retire_cancelled(tx, fact)
+            case BondHandedOver():
+                return await lifecycle.handed_over(tx, fact)
+            case BondSeized():
+                return await lifecycle.seized(tx, fact)
+            case StepSeen():
+                await seizure.stepped(tx, fact)
+                return []
 
     async def standing(self, provider_id: UUID | None = None) -> BondStanding:
         async with reading(self.pool) as conn:
@@ -106,6 +130,42 @@ def released(bond: BondPosted) -> BondReleased:
         address=bond.address,
         amount_microusdc=BOND,
         destination=bond.beneficiary,
+    )
+
+
+def cancelled(bond: BondPosted) -> BondRetireCancelled:
+    return BondRetireCancelled(
+        key=factories.movement(), moment=factories.moment(250), address=bond.address
+    )
+
+
+def handed_over(bond: BondPosted, beneficiary: str, slot: int = 260) -> BondHandedOver:
+    return BondHandedOver(
+        key=factories.movement(),
+        moment=factories.moment(slot),
+        address=bond.address,
+        beneficiary=beneficiary,
+    )
+
+
+def proposed(bond: BondPosted) -> StepSeen:
+    return StepSeen(
+        key=factories.movement(),
+        moment=factories.moment(270),
+        address=bond.address,
+        step=SeizureStep.PROPOSED,
+        signer=factories.wallet(),
+        evidence_hash=b"e" * 32,
+        reason=7,
+    )
+
+
+def seized(bond: BondPosted) -> BondSeized:
+    return BondSeized(
+        key=factories.movement(),
+        moment=factories.moment(300),
+        address=bond.address,
+        amount_microusdc=BOND,
     )
 
 
@@ -216,14 +276,95 @@ async def test_everybody_who_listens_hears_of_a_change(world: World) -> None:
         heard.put_nowait(str(payload))
 
     await listener.add_listener("bond_changed", hear)
-    bond = world.posted()
-    await world.see(world.posted(beneficiary=factories.wallet()))
-    await world.see(bond)
-    await world.see(retired(bond))
-    told = [await asyncio.wait_for(heard.get(), 10) for _ in range(2)]
-    assert told == [str(world.provider_id)] * 2
+    bond, strangers = world.posted(), world.posted(beneficiary=factories.wallet())
+    given = handed_over(bond, factories.wallet())
+    back = handed_over(bond, world.wallet, slot=261)
+    for fact in (strangers, handed_over(strangers, factories.wallet()), bond, retired(bond)):
+        await world.see(fact)
+    await world.see(given)
+    await world.see(back)
+    told = [await asyncio.wait_for(heard.get(), 10) for _ in range(4)]
+    assert told == [str(world.provider_id)] * 4
     assert heard.empty()
     await listener.close()
+
+
+async def test_every_other_fact_again_changes_nothing(world: World) -> None:
+    bond, taken = world.posted(), world.posted()
+    given = handed_over(bond, factories.wallet())
+    facts: list[tuple[Fact, list[str]]] = [
+        (bond, ["applied"]),
+        (retired(bond), []),
+        (cancelled(bond), []),
+        (given, ["applied"]),
+        (taken, ["applied"]),
+        (proposed(taken), []),
+        (seized(taken), ["applied"]),
+    ]
+    for fact, first in facts:
+        assert await world.see(fact) == first
+    stood = await rows_of(world)
+    for fact, first in facts:
+        # A hand-over is not asked of the books again: what it moved follows from the row.
+        again = [] if fact is given else ["replayed" for _ in first]
+        assert await world.see(fact) == again
+    assert await rows_of(world) == stood
+    assert (await world.books.balance(accounts.REFUND_POOL)).net_microusdc == BOND
+    assert (await world.books.balance(accounts.bond(world.provider_id))).net_microusdc == 0
+
+
+async def rows_of(world: World) -> object:
+    return await world.books.fetchval(
+        "select array_agg(t order by t) from (select b::text from settlement.bond b union all"
+        " select e::text from settlement.bond_event e union all"
+        " select s::text from settlement.seizure_step s) as x (t)"
+    )
+
+
+async def test_a_name_stands_for_one_step_of_one_bond(world: World) -> None:
+    bond = world.posted()
+    step = proposed(bond)
+    await world.see(bond)
+    await world.see(step)
+    for other in (
+        replace(step, step=SeizureStep.LAPSED),
+        replace(step, address=factories.bond_address()),
+    ):
+        with pytest.raises(SeizureStepConflict):
+            await world.see(other)
+    with pytest.raises(BondConflict):
+        await world.see(replace(cancelled(bond), key=bond.key))
+    with pytest.raises(BondConflict):
+        await world.see(replace(seized(bond), key=bond.key))
+    with pytest.raises(BondConflict):
+        await world.see(replace(handed_over(bond, world.wallet), key=bond.key))
+
+
+@pytest.mark.parametrize("end", [released, seized])
+async def test_nothing_happens_to_a_bond_that_is_over(
+    world: World, end: Callable[[BondPosted], Fact]
+) -> None:
+    bond = world.posted()
+    for fact in (bond, retired(bond), end(bond)):
+        await world.see(fact)
+    for late in (
+        cancelled(bond),
+        handed_over(bond, factories.wallet()),
+        seized(bond),
+        released(bond),
+        retired(bond),
+    ):
+        with pytest.raises(UnexpectedBondEvent):
+            await world.see(late)
+
+
+@pytest.mark.parametrize("make", [cancelled, seized, released, retired])
+async def test_a_bond_nobody_knows(world: World, make: Callable[[BondPosted], Fact]) -> None:
+    with pytest.raises(BondUnknown):
+        await world.see(make(world.posted()))
+    with pytest.raises(BondUnknown):
+        await world.see(handed_over(world.posted(), world.wallet))
+    await world.see(proposed(world.posted()))  # kept until its bond is read
 
 
 async def test_a_bond_is_never_forgotten_and_only_its_state_moves(world: World) -> None:
