@@ -25,6 +25,7 @@ from coordinator.api.body import json_of, schema_of
 from coordinator.api.desk import Desk, desk_of, told
 from coordinator.api.payments import asked, link, refusals, transactions
 from coordinator.api.payments.asked import Asked, BondAsked, BondStep, DepositAsked, StepAsked
+from coordinator.api.payments.state import Seen
 from coordinator.api.payments.transactions import Prepared
 from coordinator.order import monotonic
 from settlement import deposits
@@ -202,7 +203,10 @@ async def _ready(
     place, chain = desk.shop.deployment, desk.payments.chain
     match wanted:
         case DepositAsked():
-            return transactions.deposit(place, wanted, await chain.see(account))
+            seen = await chain.see(account)
+            if isinstance(owner, BondCode):
+                await _check_owed(desk, owner, seen)
+            return transactions.deposit(place, wanted, seen)
         case BondAsked():
             assert isinstance(owner, BondCode), "only such codes get here"
             return await _ready_bond(desk, wanted.code, owner, account)
@@ -221,18 +225,24 @@ async def _ready(
 
 
 async def _ready_bond(desk: Desk, code: bytes, owner: BondCode, account: Pubkey) -> Prepared:
-    """A bond is posted once: neither beside one that stands nor beside money on its way to it."""
     place, chain = desk.shop.deployment, desk.payments.chain
     beneficiary = Pubkey.from_string(owner.wallet)
+    seen = await chain.see(account, place.bond(code, beneficiary))
+    await _check_owed(desk, owner, seen)
+    rent_lamports = await chain.rent_lamports(BOND_SIZE)
+    return transactions.post_bond(place, code, beneficiary, seen, rent_lamports)
+
+
+async def _check_owed(desk: Desk, owner: BondCode, seen: Seen) -> None:
+    """A bond is paid once: not beside one that stands, nor beside money on its way to it."""
     async with reading(desk.pool) as conn:
         standing = await lifecycle.standing(conn, owner.provider_id)
     if standing.state in (Standing.POSTED, Standing.RETIRING):
         raise refusals.BondExists
-    seen = await chain.see(account, place.bond(code, beneficiary))
+    if standing.state in (Standing.RELEASED, Standing.SEIZED):
+        raise refusals.BondClosed
     if standing.pending_microusdc >= seen.config.parameters.bond_amount_microusdc:
         raise refusals.BondPaidAlready
-    rent_lamports = await chain.rent_lamports(BOND_SIZE)
-    return transactions.post_bond(place, code, beneficiary, seen, rent_lamports)
 
 
 def _shown(answer: dict[str, Any]) -> Response:

@@ -187,7 +187,7 @@ def _known(query: Query, *, single: Iterable[str], repeated: Iterable[str] = ())
 
 def _one(query: Query, name: str) -> str:
     found = dict(query).get(name)
-    if not found:
+    if found is None:
         raise QueryInvalid(field=name, problem="it is missing")
     return found
 

@@ -75,8 +75,9 @@ async def test_a_bond_from_posting_to_release(counter: Counter) -> None:
         assert posted.beneficiary == phone.pubkey()
         await is_now("active")
         assert await counter.usdc(phone.pubkey()) == before - BOND
-        told = await counter.refused("bond", phone.pubkey(), 409, code=code)
-        assert told["error"]["code"] == "bond_exists"
+        for path, asked in (("bond", {"code": code}), ("deposit", {"code": code, "amount": "50"})):
+            told = await counter.refused(path, phone.pubkey(), 409, **asked)
+            assert told["error"]["code"] == "bond_exists"
 
         await counter.settled()
         await counter.refused("bond/cancel", phone.pubkey(), 409, code=code)
@@ -92,9 +93,10 @@ async def test_a_bond_from_posting_to_release(counter: Counter) -> None:
         await is_now("bond_returned")
     assert await counter.usdc(phone.pubkey()) == before
     await counter.settled()
-    told = await counter.refused("bond", phone.pubkey(), 409, code=code)
-    assert told["error"]["code"] == "bond_closed"
-    assert told["message"] == "the bond of this code is over: enroll again for a new code"
+    for path, asked in (("bond", {"code": code}), ("deposit", {"code": code, "amount": "50"})):
+        told = await counter.refused(path, phone.pubkey(), 409, **asked)
+        assert told["error"]["code"] == "bond_closed"
+        assert told["message"] == "the bond of this code is over: enroll again for a new code"
     told = await counter.refused("bond/retire", phone.pubkey(), 409, code=code)
     assert "released" in told["message"]
 
@@ -134,8 +136,9 @@ async def test_money_for_a_bond_through_the_till(counter: Counter) -> None:
             return told["bond"]["pending_microusdc"] == BOND  # pyright: ignore[reportIndexIssue, reportUnknownVariableType]
 
         await eventually_true(pending)
-    told = await counter.refused("bond", phone.pubkey(), 409, code=code)
-    assert told["error"]["code"] == "bond_paid_already"
+    for path, asked in (("bond", {"code": code}), ("deposit", {"code": code, "amount": "50"})):
+        told = await counter.refused(path, phone.pubkey(), 409, **asked)
+        assert told["error"]["code"] == "bond_paid_already"
 
 
 async def test_any_web_page_may_ask(counter: Counter) -> None:
