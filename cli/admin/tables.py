@@ -108,7 +108,8 @@ def _pauses(overview: Overview) -> Section:
 def _vaults(overview: Overview) -> Section:
     escrow = overview.escrow
     surplus = overview.bonds.amount_microusdc - escrow.total_bonded_microusdc
-    bonds = f"{format_usdc(escrow.total_bonded_microusdc)} in {escrow.open_count} bonds"
+    counted = f"{escrow.open_count} bond{'' if escrow.open_count == 1 else 's'}"
+    bonds = f"{format_usdc(escrow.total_bonded_microusdc)} in {counted}"
     if surplus:
         bonds += f", surplus {format_usdc(surplus)}"
     rows = (
