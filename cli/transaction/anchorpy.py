@@ -66,6 +66,7 @@ async def send_with_anchorpy(
     keys: Sequence[WalletKey],
     *,
     console: Console,
+    python: Path = PYTHON,
 ) -> Landed:
     """Let anchorpy encode, sign and send until it is final; its signature is told before.
 
@@ -85,12 +86,21 @@ async def send_with_anchorpy(
         ],
     }
 
+    sent: list[str] = []
+
     def told(signature: str) -> None:
+        sent.append(signature)
         console.print(f"  sent as          {signature}  (by anchorpy)", markup=False)
 
-    answer = await ask_anchorpy(program_id, request, told=told)
+    try:
+        answer = await ask_anchorpy(program_id, request, told=told, python=python)
+    except AnchorpyFailed as failure:
+        if sent:  # it died on the way: what it sent may be carried out all the same
+            raise NotFinal(problem=str(failure), signature=sent[-1]) from None
+        raise
     if "error" in answer:
-        raise _meant(answer, target, proposal, trial)
+        tried = budgeted(proposal.instructions, trial.limit_units, trial.price_microlamports)
+        raise _meant(answer, program_id, tried, sent)
     return Landed(signature=str(answer["signature"]), slot=Slot(cast("int", answer["slot"])))
 
 
@@ -228,22 +238,24 @@ def _key_files(proposal: Proposal, keys: Sequence[WalletKey]) -> list[Path]:
     return [path.resolve() for path in found.values() if path is not None]
 
 
-def _meant(answer: Answer, target: Target, proposal: Proposal, trial: Trial) -> Exception:
+def _meant(
+    answer: Answer, program_id: Pubkey, tried: Sequence[Instruction], sent: Sequence[str]
+) -> Exception:
     """Its answer as the error that our own sending would raise."""
-    signature = answer.get("signature")
     match answer["error"]:
         case "Refused":
             name = str(answer["name"])
+            why = explain(answer["err"], tried, program_id)
             if name in MEANINGS:
-                return ChainSaidNo(error=name, meaning=MEANINGS[name], signature=signature)
-            sent = budgeted(proposal.instructions, trial.limit_units, trial.price_microlamports)
-            why = explain(answer["err"], sent, target.deployment.program_id)
-            if why is None:
-                return ChainSaidNo(error="Refused", meaning=answer["message"], signature=signature)
-            return ChainSaidNo(error=why.name, meaning=why.meaning, signature=signature)
-        case "NotFinal":
-            return NotFinal(problem=answer["message"], signature=signature)
+                meaning = MEANINGS[name]
+            elif why is not None:
+                name, meaning = why.name, why.meaning
+            else:
+                name, meaning = "Refused", str(answer["message"])
+            return ChainSaidNo(error=name, meaning=meaning, signature=answer.get("signature"))
         case "Disagreement":
             return AnchorpyDisagrees(instruction=answer["instruction"])
+        case kind if sent:
+            return NotFinal(problem=f"{kind}: {answer['message']}", signature=sent[-1])
         case kind:
             return AnchorpyFailed(error=kind, problem=answer["message"])
