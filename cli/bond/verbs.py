@@ -14,9 +14,10 @@ from cli.bond.facts import Facts, locate, read_facts
 from cli.bond.releasing import named_destination
 from cli.bond.releasing import release as plan_release
 from cli.bond.status import status
+from cli.payment_link import BondStep
 from cli.transaction import options
 from cli.transaction.codes import NotABondCode, bond_code, told_code
-from cli.transaction.phone import Coordinator, Qr, show_bond_link
+from cli.transaction.phone import Coordinator, Qr, show_bond_link, show_step_link
 from cli.transaction.proposal import NothingToDo, Proposal
 from cli.transaction.request import Request, Road, run, takes_request
 
@@ -78,6 +79,8 @@ def post(
 
     A bond that is posted already is success.
     """
+    if qr and beneficiary is not None:
+        raise typer.BadParameter("--qr posts for the enrolled wallet: leave --beneficiary out")
     if qr:
         show_bond_link(request, told_code(code), coordinator)
 
@@ -92,15 +95,31 @@ def post(
 
 @bond.command(epilog=f"Example: pod bond retire {_CODE} --yes")
 @takes_request
-def retire(request: Request, code: Code, beneficiary: Beneficiary = None) -> None:
+def retire(
+    request: Request,
+    code: Code,
+    beneficiary: Beneficiary = None,
+    qr: Qr = False,
+    coordinator: Coordinator = None,
+) -> None:
     """Start the cooldown, after which the bond can be released. Only the beneficiary may."""
+    if qr:
+        show_step_link(request, told_code(code), BondStep.RETIRE, coordinator)
     _run(request, code, beneficiary, plans.retire)
 
 
 @bond.command(epilog=f"Example: pod bond cancel {_CODE}")
 @takes_request
-def cancel(request: Request, code: Code, beneficiary: Beneficiary = None) -> None:
+def cancel(
+    request: Request,
+    code: Code,
+    beneficiary: Beneficiary = None,
+    qr: Qr = False,
+    coordinator: Coordinator = None,
+) -> None:
     """Stop the cooldown: the bond counts for new jobs again."""
+    if qr:
+        show_step_link(request, told_code(code), BondStep.CANCEL, coordinator)
     _run(request, code, beneficiary, plans.cancel)
 
 
@@ -120,8 +139,14 @@ def release(
             " send the bond to the beneficiary's own USDC account.",
         ),
     ] = None,
+    qr: Qr = False,
+    coordinator: Coordinator = None,
 ) -> None:
     """Send the bond back after its cooldown. Clears an expired seizure that is in the way."""
+    if qr and to is not None:
+        raise typer.BadParameter("--qr releases to the beneficiary's own account: leave --to out")
+    if qr:
+        show_step_link(request, told_code(code), BondStep.RELEASE, coordinator)
 
     async def prepare(road: Road) -> Planned:
         destination = None if to is None else await named_destination(road.target, to)

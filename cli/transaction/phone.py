@@ -47,6 +47,17 @@ def show_deposit_link(
     _show(request, link)
 
 
+def show_step_link(
+    request: Request, code: str, step: payment_link.BondStep, coordinator: str | None
+) -> NoReturn:
+    """Show the link that retires, keeps or releases the bond, and exit."""
+    try:
+        link = payment_link.step_link(_url(request, coordinator), code=code, step=step)
+    except PodError as error:
+        fail(error, as_json=request.manner.as_json)
+    _show(request, link)
+
+
 def _url(request: Request, coordinator: str | None) -> str:
     url = coordinator or request.place().coordinator
     if url is None:

@@ -173,8 +173,16 @@ class RpcClient(JsonRpc):
         )
 
     async def simulate(self, transaction: bytes) -> Simulation:
-        """How the transaction would go now, without sending it."""
-        options = {"encoding": "base64", "commitment": "confirmed", "sigVerify": False}
+        """How the transaction would go now, without sending it; needs no signatures.
+
+        Under a blockhash of the node that is asked: another may not know ours yet.
+        """
+        options = {
+            "encoding": "base64",
+            "commitment": "confirmed",
+            "sigVerify": False,
+            "replaceRecentBlockhash": True,
+        }
         wire = base64.b64encode(transaction).decode()
         return await self.ask(
             "simulateTransaction",

@@ -77,6 +77,8 @@ def test_a_noun_that_is_left_out_breaks_nothing() -> None:
         ("bond", "post", CODE, "--encoding", "hex", "--unsigned"),
         ("bond", "post", CODE, "--price", "-1"),
         ("bond", "post", CODE, "--frobnicate"),
+        ("bond", "post", CODE, "--qr", "--beneficiary", SOMEBODY),
+        ("bond", "release", CODE, "--qr", "--to", SOMEBODY),
         ("bond", "hand-over", CODE),
         ("bond", "hand-over", CODE, "nobody"),
         ("bond", "contest", CODE),
@@ -107,7 +109,16 @@ def test_nothing_runs_here(tmp_path: Path) -> None:
         assert "pod up" in said.stderr
 
 
-@pytest.mark.parametrize("words", [("bond", "post", CODE), ("deposit", "--code", CODE)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("bond", "post", CODE),
+        ("bond", "retire", CODE),
+        ("bond", "cancel", CODE),
+        ("bond", "release", CODE),
+        ("deposit", "--code", CODE),
+    ],
+)
 def test_a_phone_needs_neither_key_nor_chain(tmp_path: Path, words: tuple[str, ...]) -> None:
     amount = ("--amount", "25.5") if words[0] == "deposit" else ()
     link = ("--qr", "--coordinator", "https://pod.example", "--json", "--directory", str(tmp_path))
