@@ -43,11 +43,16 @@ def facts(toolchain: Toolchain, program: bytes) -> dict[str, str]:
     }
 
 
+def compile_caller(toolchain: Toolchain, work: Path) -> bytes:
+    """The program's bytes, from its sources."""
+    return compile_program(toolchain, CRATE, work, SBPF)
+
+
 def main(words: list[str]) -> int:
     """Build, or check; returns the exit status."""
     try:
         toolchain = find_toolchain()
-        program = compile_program(toolchain, CRATE, WORK, SBPF)
+        program = compile_caller(toolchain, WORK)
     except BuildRefused as why:
         sys.stderr.write(f"caller: {why}\n")
         return 1

@@ -2,10 +2,9 @@
 
 import pytest
 
-from programs.build.artifacts import compile_program
 from programs.build.failure import BuildRefused
 from programs.build.toolchain import find_toolchain
-from tests.program.calls.build import CALLER, CRATE, SBPF, checksum, recorded
+from tests.program.calls.build import CALLER, CRATE, checksum, compile_caller, recorded
 
 BOND_LOCK = CRATE.root.parents[3] / "programs/bond/crates.lock"
 
@@ -31,4 +30,4 @@ def test_a_rebuild_gives_the_same_bytes(tmp_path_factory: pytest.TempPathFactory
     if {name: record[name] for name in toolchain.versions} != toolchain.versions:
         pytest.skip("another compiler than the one recorded")
     work = tmp_path_factory.mktemp("caller")
-    assert compile_program(toolchain, CRATE, work, SBPF) == CALLER.read_bytes()
+    assert compile_caller(toolchain, work) == CALLER.read_bytes()
