@@ -113,7 +113,7 @@ async def ask_anchorpy(
 ) -> Answer:
     """One request to the other environment, one answer; `told` hears each signature sent.
 
-    Raises `AnchorpyMissing`, or `AnchorpyFailed` when it ends without an answer.
+    Raises `AnchorpyMissing`, or `AnchorpyFailed` where it ends without an answer.
     """
     whole = {"idl": str(_IDL), "program_id": str(program_id), **request}
     pipe = asyncio.subprocess.PIPE
@@ -142,6 +142,8 @@ async def ask_anchorpy(
     try:
         return cast("Answer", json.loads(output))
     except ValueError:
+        if noise.startswith("ModuleNotFoundError"):  # half made, or of another lock file
+            raise AnchorpyMissing from None
         raise AnchorpyFailed(exit_code=process.returncode, problem=noise) from None
 
 

@@ -201,6 +201,12 @@ async def test_its_environment_is_not_there(stand: Stand) -> None:
         await ask_anchorpy(DEPLOYMENT.program_id, {}, python=stand.folder / "nothing")
 
 
+async def test_its_environment_is_half_made(stand: Stand) -> None:
+    half = stand.script("echo \"ModuleNotFoundError: No module named 'anchorpy'\" >&2; exit 1")
+    with pytest.raises(AnchorpyMissing):
+        await ask_anchorpy(DEPLOYMENT.program_id, {}, python=half)
+
+
 async def test_a_key_without_a_file_cannot_sign_there(stand: Stand) -> None:
     stand.keys = (WalletKey(OPERATOR),)
     with pytest.raises(KeyMissing, match=str(OPERATOR.pubkey())):
