@@ -10,12 +10,13 @@ import os
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 from programs.build.failure import BuildRefused
 from programs.build.source_tree import tree_hash
-from programs.build.sysroot import CPU, TARGET, build_sysroot
+from programs.build.sysroot import CPU, UPSTREAM, Target, build_sysroot
 from programs.build.toolchain import Toolchain
 
 _KEEP_BITCODE = """#!/bin/sh
@@ -37,20 +38,37 @@ exec '{rustc}' --sysroot '{sysroot}' -C 'linker={linker}' -C target-cpu={cpu} \\
 """
 
 
-def build_bitcode(toolchain: Toolchain, crate: Path, work: Path) -> Path:
-    """Compile the crate and return its bitcode file."""
+def build_bitcode(
+    toolchain: Toolchain,
+    crate: Path,
+    work: Path,
+    *,
+    settings: Mapping[str, str],
+    target: Target = UPSTREAM,
+) -> Path:
+    """Compile the crate and return its bitcode file; `settings` is all it sees of ours."""
     stage = _stage(crate, work)
-    wrapper = _write_wrappers(toolchain, work, stage)
+    wrapper = _write_wrappers(toolchain, work, stage, target)
     environment = {
-        **{name: value for name, value in os.environ.items() if "RUSTFLAGS" not in name},
+        **{name: value for name, value in os.environ.items() if not _meant_for_us(name)},
+        **settings,
         "RUSTC": str(wrapper),
         "BOND_SOURCE_TREE": f"source_tree:{tree_hash(crate / 'src')}",
         "CARGO_TARGET_DIR": str(work / "target"),
     }
     _resolve(toolchain, stage)
     check_crates(stage / "Cargo.lock", crate / "crates.lock")
-    _cargo(toolchain, ["build", "--release", "--locked", "--target", TARGET], stage, environment)
-    return work / "target" / TARGET / "release" / "libbond.so"
+    words = ["build", "--release", "--locked", *target.words]
+    if target.description is not None:
+        words += ["-Z", "json-target-spec"]
+        environment["RUSTC_BOOTSTRAP"] = "1"
+    _cargo(toolchain, words, stage, environment)
+    return work / "target" / target.name / "release" / "libbond.so"
+
+
+def _meant_for_us(name: str) -> bool:
+    """What would change the program without being recorded."""
+    return "RUSTFLAGS" in name or name.startswith("BOND_")
 
 
 def build_lock_lines(toolchain: Toolchain, crate: Path, work: Path) -> list[str]:
@@ -88,7 +106,7 @@ def _stage(crate: Path, work: Path) -> Path:
     return stage
 
 
-def _write_wrappers(toolchain: Toolchain, work: Path, stage: Path) -> Path:
+def _write_wrappers(toolchain: Toolchain, work: Path, stage: Path, target: Target) -> Path:
     tools = work / "bin"
     tools.mkdir(exist_ok=True)
     linker = tools / "keep-bitcode"
@@ -99,7 +117,7 @@ def _write_wrappers(toolchain: Toolchain, work: Path, stage: Path) -> Path:
     wrapper.write_text(
         _RUSTC.format(
             rustc=toolchain.rustc,
-            sysroot=build_sysroot(toolchain, work),
+            sysroot=build_sysroot(toolchain, work, target),
             linker=linker,
             cpu=CPU,
             stage=stage,

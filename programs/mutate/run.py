@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
-from programs.build.artifacts import Crate, compile_program
+from programs.build.artifacts import Crate, Recipe, compile_program
 from programs.build.failure import BuildRefused
 from programs.build.source_tree import tree_hash
 from programs.build.toolchain import find_toolchain
@@ -49,7 +49,7 @@ class Run:
         program = self.work / f"mutated-{tree_hash(copy / 'src')[:16]}.so"
         if not program.exists():
             toolchain = find_toolchain()
-            built = compile_program(toolchain, Crate(root=copy), self.work / "build", "v3")
+            built = compile_program(toolchain, Crate(root=copy), self.work / "build", Recipe())
             program.write_bytes(built)
         return program
 
