@@ -142,6 +142,53 @@ async def test_new_bytes_only_when_the_old_ones_cannot_come_any_more(
     assert await rpc.value("getBalance", str(receiver)) == LAMPORTS
 
 
+def preflight(error: object) -> Answer:
+    """What a node says that will not take a transaction."""
+    data: Answer = {
+        "err": error,
+        "logs": [],
+        "accounts": None,
+        "unitsConsumed": 0,
+        "returnData": None,
+    }
+    return {"error": {"code": -32002, "message": "simulation failed", "data": data}}
+
+
+@pytest.mark.parametrize("error", ["BlockhashNotFound", "AlreadyProcessed"])
+async def test_a_first_refusal_that_is_none(outsider: Outsider, rpc: Rpc, error: str) -> None:
+    """A node that lags behind knows no new blockhash; one that was faster has it already."""
+    receiver = Pubkey.new_unique()
+
+    def rule(method: str, call: int) -> Fate | Answer:
+        refusing = method == "sendTransaction" and call == 1
+        return preflight(error) if refusing else Fate.PASSED
+
+    async with between(outsider.chain.rpc_url, rule) as one:
+        answer = await give(outsider, receiver, rpc=one.url)
+    assert "error" not in answer, answer
+    assert len(one.sent) == (2 if error == "BlockhashNotFound" else 1)
+    assert await rpc.value("getBalance", str(receiver)) == LAMPORTS
+
+
+async def test_a_later_refusal_means_nothing(outsider: Outsider, rpc: Rpc) -> None:
+    """It was taken, nobody has seen it yet, and sent again it is refused: only waiting tells."""
+    receiver = Pubkey.new_unique()
+    unseen = {"result": {"context": {"slot": 5}, "value": [None]}}
+
+    def rule(method: str, call: int) -> Fate | Answer:
+        if method == "sendTransaction" and call == 2:
+            return preflight({"InstructionError": [0, {"Custom": 1}]})
+        hidden = method == "getSignatureStatuses" and one.calls["sendTransaction"] < 2
+        return unseen if hidden else Fate.PASSED
+
+    async with between(outsider.chain.rpc_url, rule) as one:
+        answer = await give(outsider, receiver, rpc=one.url)
+    assert "error" not in answer, answer
+    assert one.calls["sendTransaction"] >= 2
+    assert len(one.sent) == 1
+    assert await rpc.value("getBalance", str(receiver)) == LAMPORTS
+
+
 async def test_a_transaction_that_is_never_seen_again(outsider: Outsider) -> None:
     nothing = {"result": {"context": {"slot": 5}, "value": [None]}}
 
