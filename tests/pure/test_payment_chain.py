@@ -1,6 +1,7 @@
 """Reading the chain for a phone: never for long, never too often."""
 
 import asyncio
+import base64
 from typing import Any
 
 import pytest
@@ -9,9 +10,14 @@ from solders.hash import Hash
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from coordinator.api.payments.refusals import ChainUnavailable, PaymentsNotOffered
+from coordinator.api.payments.refusals import (
+    ChainUnavailable,
+    PaymentsNotOffered,
+    ProgramNotReady,
+)
 from coordinator.api.payments.state import PaymentChain, open_payment_chain
-from settlement.chain.program import Deployment
+from settlement.chain.layouts import ACCOUNT_VERSION, CONFIG_SIZE, account_discriminator
+from settlement.chain.program import TOKEN_PROGRAM, Deployment
 from settlement.chain.rpc import open_rpc
 from tests.pure.faulty_node import node, result
 
@@ -45,7 +51,8 @@ async def test_a_node_that_says_nothing_is_not_waited_for() -> None:
     async with node(silence) as mute, open_rpc([mute.url]) as rpc:
         chain = PaymentChain(rpc, PLACE, patience_seconds=0.2)
         with pytest.raises(ChainUnavailable) as refused:
-            await chain.see(Keypair().pubkey())
+            async with asyncio.timeout(5):  # a node's own patience is longer
+                await chain.see(Keypair().pubkey())
         assert asked.is_set()
         over.set()
     assert refused.value.details == {"retry_after_seconds": 2}
@@ -72,3 +79,65 @@ async def test_rent_is_asked_for_once_a_size() -> None:
         assert [await chain.rent_lamports(0) for _ in range(3)] == [890_880] * 3
         await chain.rent_lamports(376)
         assert [each["params"] for each in well.asked] == [[0], [376]]
+
+
+def account(owner: Pubkey, data: bytes) -> dict[str, object]:
+    return {
+        "owner": str(owner),
+        "lamports": 1,
+        "data": [base64.b64encode(data).decode(), "base64"],
+        "executable": False,
+    }
+
+
+def config_naming(mint: Pubkey) -> bytes:
+    """A Config in which nothing is set but its version and the mint."""
+    head = account_discriminator("Config") + bytes(32) + bytes([ACCOUNT_VERSION])
+    return (head + bytes(7) + bytes(mint)).ljust(CONFIG_SIZE, b"\0")
+
+
+NO_WALLET_YET = [None, None]
+CLOCK = account(PLACE.program_id, bytes(40))
+# 165 bytes, initialized, of nobody.
+VAULT = account(TOKEN_PROGRAM, bytes(108) + bytes([1]) + bytes(56))
+CONFIG = account(PLACE.program_id, config_naming(PLACE.mint))
+
+
+async def seen(*accounts: object) -> object:
+    answer = {"context": {"slot": 1}, "value": list(accounts)}
+    async with node(result(answer), result(0)) as told, open_rpc([told.url]) as rpc:
+        return await PaymentChain(rpc, PLACE).see(Keypair().pubkey())
+
+
+async def test_a_program_that_is_ready() -> None:
+    assert await seen(CLOCK, CONFIG, VAULT, VAULT, *NO_WALLET_YET)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        None,
+        account(TOKEN_PROGRAM, config_naming(PLACE.mint)),
+        account(PLACE.program_id, config_naming(PLACE.program_id)),
+        account(PLACE.program_id, config_naming(PLACE.mint)[:-1]),
+        account(PLACE.program_id, bytes(CONFIG_SIZE)),
+    ],
+    ids=["absent", "of another program", "of another mint", "cut off", "empty"],
+)
+async def test_a_program_that_is_not_ours(config: object) -> None:
+    with pytest.raises(ProgramNotReady):
+        await seen(CLOCK, config, VAULT, VAULT, *NO_WALLET_YET)
+
+
+@pytest.mark.parametrize("vault", [None, account(TOKEN_PROGRAM, bytes(165)), CONFIG])
+async def test_vaults_that_are_none(vault: object) -> None:
+    with pytest.raises(ProgramNotReady):
+        await seen(CLOCK, CONFIG, vault, VAULT, *NO_WALLET_YET)
+    with pytest.raises(ProgramNotReady):
+        await seen(CLOCK, CONFIG, VAULT, vault, *NO_WALLET_YET)
+
+
+@pytest.mark.parametrize("clock", [None, account(PLACE.program_id, bytes(39))])
+async def test_a_chain_without_a_clock(clock: object) -> None:
+    with pytest.raises(ChainUnavailable):
+        await seen(clock, CONFIG, VAULT, VAULT, *NO_WALLET_YET)
