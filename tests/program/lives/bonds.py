@@ -25,7 +25,8 @@ from settlement.chain.layouts import Bond, BondState, SeizureState
 from settlement.chain.program import associated_token_address
 from tests.program.lives.aims import Aims, destinations, idle, numbers, patience, people, which
 from tests.program.lives.chain import DEPLOYMENT, bond_address, canonical, key
-from tests.program.lives.stage import BAD_CODE, CODES, Spoil, spoils
+from tests.program.lives.spoils import Spoil, spoils
+from tests.program.lives.stage import BAD_CODE, CODES
 from tests.program.model.state import OPEN
 
 _EVIDENCE: Final = tuple(bytes([number]) * 32 for number in range(6))

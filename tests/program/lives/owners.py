@@ -26,7 +26,7 @@ from settlement.chain.governance import (
 from settlement.chain.layouts import NO_CAP, VACANT, Parameters, PauseRecord
 from tests.program.lives.aims import Aims, idle, patience, people
 from tests.program.lives.chain import PEOPLE, key
-from tests.program.lives.stage import Spoil, spoils
+from tests.program.lives.spoils import Spoil, spoils
 from tests.program.model.governance import PAUSE_FIELDS
 from tests.program.world import USDC
 

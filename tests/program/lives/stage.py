@@ -4,12 +4,10 @@
 `act` sends it, perhaps spoiled, perhaps together with the next ones in one transaction.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 from solders.instruction import AccountMeta, Instruction
 from solders.message import Message
@@ -24,45 +22,21 @@ from settlement.chain.instructions import (
     decode_instruction,
     instruction_name,
 )
-from settlement.chain.layouts import Config, Escrow, PauseRecord, PauseRecords
+from settlement.chain.layouts import Config
 from settlement.chain.program import InitialParameters
-from settlement.money import MicroUsdc
 from tests.program import model
 from tests.program.lives import chain
+from tests.program.lives.beginning import first_state
 from tests.program.lives.chain import DEPLOYMENT, FIRST_TOKENS, FOREIGN_MINT, KEYS, PEOPLE, key
+from tests.program.lives.spoils import UNSPOILED, Spoil
+from tests.program.lives.tally import Tally
 from tests.program.lives.watch import Happened, Watch
 from tests.program.model import refusals
-from tests.program.model.governance import NO_PARAMETERS
-from tests.program.model.state import Call, Rents, State, Token
-from tests.program.model.window import Numbers
+from tests.program.model.state import Call, State
 from tests.program.world import World
 
 CODES: Final = (b"Enroll01", b"Enroll02", b"zzzzzzz9")
 BAD_CODE: Final = b"Enroll0-"
-
-
-@dataclass(frozen=True)
-class Spoil:
-    """What is wrong with an instruction that would otherwise be as meant."""
-
-    kind: str = "nothing"
-    place: int = 0
-    other: int = 0
-
-
-_UNSPOILED: Final = Spoil()
-_simply_spoiled = st.sampled_from(
-    (
-        *[Spoil(kind) for kind in ("trailing", "truncated", "surplus", "missing")],
-        *[Spoil("code", other=n) for n in range(3)],
-        *[Spoil("readonly", n) for n in range(6)],
-        *[Spoil("unsigned", n) for n in range(2)] * 2,
-    )
-)
-_swapped = st.builds(Spoil, st.just("swapped"), st.integers(0, 12), st.integers(0, 39))
-_wrong = {12: _simply_spoiled, 13: _simply_spoiled, 14: _swapped}
-# Most are as meant.
-spoils = st.integers(0, 14).flatmap(lambda draw: _wrong.get(draw, st.just(_UNSPOILED)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,30 +46,6 @@ class Act:
     meant: ProgramInstruction
     built: Instruction
     data_is_whole: bool
-
-
-class Tally:
-    """What a whole run has seen."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-        self.transactions = 0
-        self.outcomes = Counter[tuple[str, str]]()
-
-    def missed(self) -> list[tuple[str, str]]:
-        """What a long run ought to have seen, and this one did not."""
-        any_instruction = {("any", error) for _, error in self.outcomes}
-        return sorted(refusals.to_be_seen() - set(self.outcomes) - any_instruction)
-
-    def table(self) -> str:
-        """One line an instruction: how often it was done, and refused with what."""
-        lines = [f"{self.steps} steps, {self.transactions} transactions"]
-        for name in sorted({name for name, _ in self.outcomes}):
-            mine = {what: times for (of, what), times in self.outcomes.items() if of == name}
-            done = mine.pop("done", 0)
-            refused = ", ".join(f"{what} {times}" for what, times in sorted(mine.items()))
-            lines.append(f"{name}: done {done}, {refused}")
-        return "\n".join(lines)
 
 
 class Stage(RuleBasedStateMachine):
@@ -142,7 +92,7 @@ class Stage(RuleBasedStateMachine):
     # Sending.
 
     def act(
-        self, meant: ProgramInstruction, spoil: Spoil = _UNSPOILED, *, signed: bool = False
+        self, meant: ProgramInstruction, spoil: Spoil = UNSPOILED, *, signed: bool = False
     ) -> None:
         """Send the instruction, or keep it for the transaction being put together."""
         self.together.append(self._spoiled(meant, spoil, signed=signed))
@@ -151,7 +101,7 @@ class Stage(RuleBasedStateMachine):
 
     def refusal_of(self, meant: ProgramInstruction) -> str | None:
         """What the model says of this instruction, sent now and alone by who must."""
-        act = self._spoiled(meant, _UNSPOILED, signed=False)
+        act = self._spoiled(meant, UNSPOILED, signed=False)
         signing = {meta.pubkey for meta in act.built.accounts if meta.is_signer}
         writable = {meta.pubkey for meta in act.built.accounts if meta.is_writable}
         _, told = model.apply(self.state, [_call(act, frozenset(signing), frozenset(writable))])
@@ -318,61 +268,3 @@ def _happened(
         )
         for place, each in enumerate(instructions)
     ]
-
-
-def first_state(world: World, parameters: InitialParameters, base: int) -> State:
-    """What the chain holds at the start, said without asking it."""
-    never = PauseRecord(paused_until=0, not_before=0, by=Pubkey.default())
-    bumps = {
-        name: Pubkey.find_program_address([name.encode()], DEPLOYMENT.program_id)[1]
-        for name in ("config", "payouts", "till", "escrow")
-    }
-    config = Config(
-        ops_wallet=DEPLOYMENT.till_authority,
-        config_bump=bumps["config"],
-        payouts_bump=bumps["payouts"],
-        till_bump=bumps["till"],
-        escrow_bump=bumps["escrow"],
-        mint=DEPLOYMENT.mint,
-        till_vault=DEPLOYMENT.till_vault,
-        bond_vault=DEPLOYMENT.bond_vault,
-        escrow=DEPLOYMENT.escrow,
-        payouts=DEPLOYMENT.payouts,
-        admin=key("admin"),
-        pending_admin=key("nobody"),
-        pending_admin_ready_at=0,
-        pending_admin_expires_at=0,
-        proposer=key("proposer"),
-        arbiter=key("arbiter"),
-        guardian=key("guardian"),
-        payer=key("payer"),
-        pending_role=0,
-        pending_role_key=key("nobody"),
-        pending_role_ready_at=0,
-        parameters=parameters,
-        pending_parameters=NO_PARAMETERS,
-        pending_parameters_ready_at=0,
-        pauses=PauseRecords(deposits=never, payouts=never, seizures=never, releases=never),
-    )
-    vaults = {
-        DEPLOYMENT.till_vault: Token(
-            mint=DEPLOYMENT.mint,
-            owner=DEPLOYMENT.till_authority,
-            amount=chain.STARTING_MICROUSDC,
-        ),
-        DEPLOYMENT.bond_vault: Token(mint=DEPLOYMENT.mint, owner=DEPLOYMENT.escrow, amount=0),
-    }
-    rent = world.svm.minimum_balance_for_rent_exemption
-    return State(
-        deployment=DEPLOYMENT,
-        rents=Rents(bond=rent(376), tombstone=rent(24)),
-        upgrade_authority=key("authority"),
-        now=world.now,
-        config=config,
-        escrow=Escrow(total_bonded_microusdc=MicroUsdc(0), open_count=0),
-        numbers=Numbers(origin=base, base=base),
-        bonds={},
-        mints=frozenset({DEPLOYMENT.mint, FOREIGN_MINT}),
-        tokens={**FIRST_TOKENS, **vaults},
-        lamports={key(name): chain.LAMPORTS for name in (*PEOPLE, "funder")},
-    )

@@ -22,7 +22,7 @@ from tests.program.lives.chain import (
     key,
     second,
 )
-from tests.program.lives.stage import Spoil, spoils
+from tests.program.lives.spoils import Spoil, spoils
 from tests.program.model.window import FULL_WORD, LARGEST
 
 _USER_CODE = bytes.fromhex("00ff10a2b3c4d5e6")
