@@ -109,6 +109,13 @@ def _transaction(desk: Desk, step: Step) -> tuple[Answer, list[tuple[str, int]]]
             [("unexplained-out", -amount), ("chain:till", amount)],
         ),
         "skip": (answer(skip), []),
+    }
+    return cases.get(step.kind) or _program_step(desk, step)
+
+
+def _program_step(desk: Desk, step: Step) -> tuple[Answer, list[tuple[str, int]]]:
+    amount = step.amount
+    cases: dict[str, tuple[Answer, list[tuple[str, int]]]] = {
         "ruled": (answer(executed(program.Pause(signer=ALICE, bit=program.PauseBit.RELEASES))), []),
         "recovered": (
             answer(
