@@ -43,6 +43,8 @@ async def give(outsider: Outsider, to: Pubkey, **changed: object) -> Answer:
         (None, 0o600, "No such file"),
         ("[1, 2]", 0o600, "not a key"),
         ("{}", 0o600, "not a key"),
+        ("99999999999999", 0o600, "not a key"),
+        ('""', 0o600, "not a key"),
         ("secret words", 0o600, "not a key"),
         (json.dumps([7] * 64), 0o600, "not a key"),
         (json.dumps([700] * 64), 0o600, "not a key"),
