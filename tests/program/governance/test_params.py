@@ -253,6 +253,14 @@ def test_nothing_is_applied_twice_or_without_being_announced(middle: Office) -> 
     assert middle.refuse(middle.apply_params()) == "NothingPending"
 
 
+@pytest.mark.parametrize("time", [-(2**63), -1, 0, 1])
+def test_nothing_announced_is_nothing_to_apply_whatever_the_clock_says(
+    middle: Office, time: int
+) -> None:
+    middle.until(time)
+    assert middle.refuse(middle.apply_params()) == "NothingPending"
+
+
 def test_after_it_was_dropped_the_delay_begins_anew(middle: Office) -> None:
     announce = middle.set_params(looser("cooldown_seconds"))
     middle.send(announce)

@@ -176,9 +176,13 @@ def test_there_are_four_bits(office: Office, number: int) -> None:
 
 
 def test_a_strange_bit_is_told_before_anything_else(office: Office) -> None:
-    """Data comes first: also to somebody who may not pause."""
-    strange = with_byte(office.pause(PauseBit.DEPOSITS, office.world.funder), 4)
-    assert office.refuse(strange) == "InvalidInstruction"
+    """Data comes first: also to somebody who may not do either."""
+    somebody = office.world.funder
+    for step in (
+        office.pause(PauseBit.DEPOSITS, somebody),
+        office.unpause(PauseBit.DEPOSITS, somebody),
+    ):
+        assert office.refuse(with_byte(step, 4)) == "InvalidInstruction"
 
 
 @pytest.mark.parametrize("bit", BITS)
