@@ -2,7 +2,8 @@
 
 import re
 
-_LONG = re.compile(r"machine|stateful|fuzz|lives|invariants|random")
+_LONG = re.compile(r"machine|stateful|fuzz|lives|random")
+_FOLDER = "tests/program/"
 
 
 class Order:
@@ -17,17 +18,13 @@ class Order:
         """This test caught one more."""
         self._caught[name] = self._caught.get(name, 0) + 1
 
-    def best_first(self, words: list[str], hints: list[str]) -> list[str]:
-        """All tests: hinted ones, then those whose name holds a word, then by what they caught."""
-        hinted = {_bare(hint): place for place, hint in enumerate(hints)}
+    def best_first(self, words: list[str]) -> list[str]:
+        """All tests: those whose name holds a word, then by what they caught; long ones last."""
 
-        def rank(name: str) -> tuple[int, int, int, int, int]:
-            bare = _bare(name)
-            named = sum(word in name for word in words)
+        def rank(name: str) -> tuple[int, int, int, int]:
             return (
-                hinted.get(bare, len(hinted)),
                 1 if _LONG.search(name) else 0,
-                -named,
+                -sum(word in name for word in words),
                 -self._caught.get(name, 0),
                 self._places[name],
             )
@@ -35,6 +32,6 @@ class Order:
         return sorted(self._names, key=rank)
 
 
-def _bare(name: str) -> str:
-    """The test without its folder."""
-    return name.rsplit("/", 1)[-1]
+def short(name: str) -> str:
+    """The test as it is told: without the folder that all are in."""
+    return name.removeprefix(_FOLDER)

@@ -16,7 +16,7 @@ from typing import cast
 import pytest
 
 from programs.mutate import tracing
-from programs.mutate.order import Order
+from programs.mutate.order import Order, short
 from programs.mutate.schema import TRACE, with_mutant
 
 PROGRAM_VARIABLE = "POD_BOND_PROGRAM"
@@ -38,7 +38,9 @@ class Trials:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Serve requests until there are none."""
         items = {item.nodeid: item for item in session.items}
-        self._answer({"ready": len(items), "errors": session.testsfailed})
+        if session.testsfailed:
+            return True  # nothing was collected: the other end is told by our end
+        self._answer({"tests": list(items)})
         order = Order(list(items))
         for line in sys.stdin:
             request = cast("dict[str, object]", json.loads(line))
@@ -66,18 +68,20 @@ class Trials:
         if child == 0:
             os.close(reading)
             signal.alarm(_LIMIT_SECONDS)
-            found = self._run(items, all_of_them=bool(request.get("all")))
-            if number == TRACE:
-                found = [json.dumps(self._reached)]
+            failed = self._run(items, all_of_them=bool(request.get("all")))
             with os.fdopen(writing, "w") as answer:
-                answer.write(json.dumps(found))
+                answer.write(json.dumps([failed, self._reached if number == TRACE else {}]))
             os._exit(0)
         os.close(writing)
         with os.fdopen(reading) as answer:
             text = answer.read()
         os.waitpid(child, 0)
-        killers = cast("list[str]", json.loads(text)) if text else ["(the run did not end)"]
-        return {"number": number, "killer": killers[0] if killers else None, "failed": killers}
+        nothing: tuple[list[str], dict[str, list[int]]] = (["(the run did not end)"], {})
+        failed, reached = (
+            cast("tuple[list[str], dict[str, list[int]]]", json.loads(text)) if text else nothing
+        )
+        killer = failed[0] if failed else None
+        return {"number": number, "killer": killer, "failed": failed, "reached": reached}
 
     def _run(self, items: list[pytest.Item], *, all_of_them: bool) -> list[str]:
         failed: list[str] = []
@@ -97,12 +101,9 @@ class Trials:
 
 
 def _selected(request: dict[str, object], order: Order) -> Iterable[str]:
+    only = set(cast("list[str]", request["only"]))
     words = cast("list[str]", request.get("words", []))
-    hints = cast("list[str]", request.get("hints", []))
-    skip = set(cast("list[str]", request.get("skip", [])))
-    only = cast("list[str] | None", request.get("only"))
-    names = order.best_first(words, hints)
-    return [name for name in names if name not in skip and (only is None or name in only)]
+    return [name for name in order.best_first(words) if short(name) in only]
 
 
 def main(words: list[str]) -> int:
