@@ -138,6 +138,28 @@ def test_nothing_is_done_to_a_bond_that_is_not_there(verb: str) -> None:
         PLANS[verb](facts(None))
 
 
+@pytest.mark.parametrize(
+    ("verb", "found"),
+    [
+        ("retire", facts(bond(beneficiary=PROPOSER))),
+        ("cancel", facts(retiring(NOW, beneficiary=PROPOSER))),
+        ("hand-over", facts(bond(beneficiary=PROPOSER))),
+    ],
+)
+def test_only_the_beneficiary_may(verb: str, found: Facts) -> None:
+    with pytest.raises(plans.NotTheBeneficiary):
+        PLANS[verb](found)
+
+
+def test_one_reply_only() -> None:
+    contested = facts(accused(SeizureState.CONTESTED, execute_after=NOW + 1))
+    assert isinstance(plans.contest(contested, OWNER, REPLY), NothingToDo)
+    with pytest.raises(plans.ContestedOtherwise):
+        plans.contest(contested, OWNER, bytes(32))
+    with pytest.raises(plans.NotTheBeneficiary):
+        plans.contest(facts(accused(SeizureState.PROPOSED, execute_after=NOW + 1)), ANYBODY, REPLY)
+
+
 def test_a_release_waits_for_the_second() -> None:
     with pytest.raises(plans.CooldownRuns):
         release(facts(retiring(NOW + 1)), ANYBODY, None)
