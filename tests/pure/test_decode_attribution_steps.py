@@ -1,8 +1,8 @@
 """What the rest of the bond program means: seizures, hand-overs, sweeps, strays, and who rules."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from typing import Any, Final, cast, get_args
+from dataclasses import replace
+from typing import Final, get_args
 
 import pytest
 from solders.pubkey import Pubkey
@@ -28,9 +28,9 @@ from settlement.bonds.rules import SeizureStep
 from settlement.chain import program
 from settlement.chain.abi import SHAPES
 from settlement.chain.instructions import instruction_name
-from settlement.chain.layouts import Parameters
 from settlement.chain.movement import Vault
 from settlement.money import MicroUsdc
+from tests.pure.samples import CODE, EVIDENCE, executed, sample
 from tests.pure.transactions import (
     ALICE,
     ALICE_ATA,
@@ -41,33 +41,16 @@ from tests.pure.transactions import (
     Answer,
     Call,
     answer,
-    call,
     checked,
     key,
     memo,
     transfer,
 )
 
-CODE: Final = b"K7Qm2xZp"
 HOST: Final = key("host")
 ADDRESS: Final = DEPLOYMENT.bond(CODE, HOST)
 STRAY: Final = key("stray")
 OTHER_MINT: Final = key("other mint")
-EVIDENCE: Final = bytes(range(32))
-# One value of each kind of argument.
-VALUES: Final[dict[str, object]] = {
-    "role": program.Role.GUARDIAN,
-    "bit": program.PauseBit.SEIZURES,
-    "u16": 513,
-    "u64": 9,
-    "amount": MicroUsdc(7),
-    "key": key("argument"),
-    "code": CODE,
-    "hash": EVIDENCE,
-    "reference": bytes(range(16)),
-    "roles": program.InitialRoles(admin=key("first admin")),
-    "parameters": Parameters(cooldown_seconds=604_800),
-}
 MONEY: Final = (
     program.DepositUsdc
     | program.Pay
@@ -78,19 +61,6 @@ MONEY: Final = (
     | program.SweepSurplus
     | program.RecoverStray
 )
-
-
-def sample(kind: type[program.ProgramInstruction]) -> program.ProgramInstruction:
-    """An instruction of this class; an account is called after its place."""
-    shape = SHAPES[instruction_name(kind)]
-    values: dict[str, object] = {name: key(name) for name, _ in shape.accounts}
-    values |= {name: VALUES[argument] for name, argument in shape.arguments}
-    named = {field.name: values[field.name] for field in fields(kind)}
-    return kind(**cast("dict[str, Any]", named))
-
-
-def executed(instruction: program.ProgramInstruction, *children: Call) -> Call:
-    return call(program.build(DEPLOYMENT, instruction), *children)
 
 
 def events(made: Answer) -> list[Event]:
