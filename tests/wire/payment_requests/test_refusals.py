@@ -166,6 +166,8 @@ async def test_a_release_that_cannot_be(counter: Counter) -> None:
         assert told["message"] == "there is no bond of this code on chain"
     await counter.pay("bond", friend, code=code)
     await counter.settled()
+    told = await counter.refused("bond/release", owner.pubkey(), 409, code=code)
+    assert told["message"] == "the bond is posted, not retiring"
     await counter.pay("bond/retire", owner, code=code)
     await counter.settled()
     told = await counter.refused("bond/cancel", friend.pubkey(), 403, code=code)
@@ -200,6 +202,9 @@ async def test_a_release_that_cannot_be(counter: Counter) -> None:
     assert "frozen" in told["message"]
     await freeze(counter, counter.world.ata("operator"), thaw=True)
     await counter.pay("bond/release", owner, code=code)
+    await counter.settled()
+    told = await counter.refused("bond/release", owner.pubkey(), 409, code=code)
+    assert told["message"] == "the bond is released, not retiring"
 
 
 async def test_lamports_sent_to_a_bonds_address_are_no_bond(counter: Counter) -> None:
