@@ -6,14 +6,17 @@ just when the seizure is dead.
 """
 
 import pytest
+from solders.keypair import Keypair
 
-from settlement.chain.program import BondState, InitialParameters
+from settlement.chain import program
+from settlement.chain.program import BondState, InitialParameters, PauseBit
 from tests.program.bonds.life import (
     DAY,
     DECISION,
     DISPUTE,
     EXECUTION,
     Life,
+    Step,
     check_cleared,
     new_life,
     retiring,
@@ -29,6 +32,12 @@ def test_the_longest_hold_follows_from_the_parameters() -> None:
     seizure = real.dispute_seconds + real.decision_seconds + real.execution_seconds
     assert real.cooldown_seconds + seizure + RELEASE_PAUSE == LONGEST_HOLD
     assert LONGEST_HOLD == (90 + (7 + 14 + 14) + 3) * DAY
+
+
+def pause_releases(life: Life, by: Keypair | None = None) -> Step:
+    by = by or life.world.guardian
+    pause = program.Pause(signer=by.pubkey(), bit=PauseBit.RELEASES)
+    return Step(program.build(life.world.deployment, pause), (by,))
 
 
 def worst_seizure(life: Life, number: int) -> None:
@@ -48,7 +57,7 @@ def test_the_worst_case_ends_at_the_longest_hold_to_the_second() -> None:
     retired_at = life.world.now
     life.until(life.bond.release_at - 1)
     worst_seizure(life, 0)
-    life.world.pause("releases", life.world.now + RELEASE_PAUSE)
+    life.send(pause_releases(life))
     assert life.refuse(life.execute()) == "SeizureExpired"
     life.send(life.lapse())
     assert life.refuse(life.propose(1)) == "SeizureTooLate"
@@ -56,6 +65,9 @@ def test_the_worst_case_ends_at_the_longest_hold_to_the_second() -> None:
     life.world.advance(RELEASE_PAUSE - 1)
     assert life.refuse(life.release()) == "Paused"
     life.world.advance(1)
+    # And not again right away, by whomever: the pause leaves as long a gap as it was.
+    for stopper in (life.world.guardian, life.world.admin):
+        assert life.refuse(pause_releases(life, stopper)) == "PauseTooSoon"
     life.send(life.release())
     assert life.world.now - retired_at == LONGEST_HOLD - 1  # the proposal came a second early
     assert life.world.balance(life.world.ata(life.owner.pubkey())) == BOND_AMOUNT
