@@ -35,7 +35,8 @@ idle = st.sampled_from((False, False, False, True))
 numbers = st.sampled_from(
     (
         *("free",) * 50,
-        *("base", "next word", "below", "last", "beyond", "burned", "paid", "largest") * 2,
+        *("base", "next word", "below", "last", "beyond", "burned", "paid", "last paid", "largest")
+        * 2,
         "approved",
         "approved",
         "approved",
@@ -122,6 +123,7 @@ class Aims(Stage):
             "beyond": base + _WINDOW,
             "burned": base + (burned & -burned).bit_length() - 1 if burned else free,
             "paid": base + (paid & -paid).bit_length() - 1 if paid else free,
+            "last paid": base + paid.bit_length() - 1 if paid else free,
             "largest": LARGEST,
             "approved": taken.approval.sequence if taken.approval.expires_at else free,
         }

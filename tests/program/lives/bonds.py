@@ -154,11 +154,19 @@ class BondRules(Aims):
         to=destinations,
         signed=st.booleans(),
         by=people,
+        rent=people,
         offset=patience,
         spoil=spoils,
     )
     def release(
-        self, draw: int, to: str, signed: bool, by: str, offset: int | None, spoil: Spoil
+        self,
+        draw: int,
+        to: str,
+        signed: bool,
+        by: str,
+        rent: str,
+        offset: int | None,
+        spoil: Spoil,
     ) -> None:
         at, bond = self.bond(draw, BondState.RETIRING)
         self.wait_for(bond.release_at, offset)
@@ -169,7 +177,7 @@ class BondRules(Aims):
                 bond=at,
                 beneficiary=beneficiary,
                 destination=self.destination(to, right),
-                rent_payer=bond.rent_payer,
+                rent_payer=self.who(rent, bond.rent_payer),
                 code=bond.code,
             ),
             spoil,

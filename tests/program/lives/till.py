@@ -1,5 +1,7 @@
 """Rules about the till: deposits, payments, burned numbers, what strayed."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 from solders.pubkey import Pubkey
@@ -24,6 +26,7 @@ from tests.program.lives.chain import (
 )
 from tests.program.lives.spoils import Spoil, spoils
 from tests.program.model.window import FULL_WORD, LARGEST
+from tests.program.world import USDC
 
 _USER_CODE = bytes.fromhex("00ff10a2b3c4d5e6")
 _REFERENCES = (bytes(16), b"reference number")
@@ -133,14 +136,41 @@ class TillRules(Aims):
 
     @rule(
         number=numbers,
-        shift=st.sampled_from((0, 0, 1, 63)),
+        shift=st.sampled_from((0, 0, 0, 1, 63, -1, -63)),
         mask=st.sampled_from(_MASKS),
         by=people,
         spoil=spoils,
     )
     def skip(self, number: str, shift: int, mask: int, by: str, spoil: Spoil) -> None:
-        first = min(self.number(number) + shift, LARGEST)
+        first = min(max(self.number(number) + shift, 0), LARGEST)
         self.act(Skip(signer=self.who(by, self.config.payer), first=first, mask=mask), spoil)
+
+    @rule(
+        number=numbers,
+        amount=st.sampled_from((1, USDC)),
+        order=st.permutations(("one", "other", "burn")),
+        rivals=st.integers(2, 3),
+    )
+    def several_use_one_number(
+        self, number: str, amount: int, order: list[str], rivals: int
+    ) -> None:
+        """Two senders that know nothing of each other, and somebody who gave the number up."""
+        sequence, config = self.number(number), self.config
+        payment = Pay(
+            payer=self.who("right", config.payer),
+            destination=canonical("bob"),
+            sequence=sequence,
+            amount_microusdc=MicroUsdc(amount),
+            code=_USER_CODE,
+            reference=_REFERENCES[0],
+        )
+        acts: dict[str, Pay | Skip] = {
+            "one": payment,
+            "other": replace(payment, destination=canonical("carol")),
+            "burn": Skip(signer=config.admin, first=sequence, mask=1),
+        }
+        for name in order[:rivals]:
+            self.act(acts[name])
 
     @rule(word=st.integers(0, 5), holes=st.sampled_from((0, 0, 0, 1 << 5)))
     def burn_a_word(self, word: int, holes: int) -> None:
