@@ -7,7 +7,7 @@ opens itself; no secret goes through here.
 For `--client anchorpy`: `partial(send_with_anchorpy, place.rpc)` takes and returns what
 `carry_out.send` does and raises its errors, so the one can stand in the other's place once the plan
 was confirmed. What was shown to the person is sent along, and the client refuses to sign when its
-own bytes are others.
+own bytes are others. `partial(try_with_anchorpy, place.rpc)` is the same for a dry run.
 """
 
 import asyncio
@@ -74,18 +74,11 @@ async def send_with_anchorpy(
     `NotFinal`.
     """
     program_id = target.deployment.program_id
-    request: Request = {
+    request = {
         "do": "send",
-        "rpc": rpc_url,
-        "payer": str(proposal.payer),
         "keys": [str(path) for path in _key_files(proposal, keys)],
-        "compute_units": trial.limit_units,
-        "price_microlamports": trial.price_microlamports,
-        "instructions": [
-            by_name(program_id, each, as_shown=True) for each in proposal.instructions
-        ],
+        **_whole(rpc_url, program_id, proposal, trial),
     }
-
     sent: list[str] = []
 
     def told(signature: str) -> None:
@@ -102,6 +95,47 @@ async def send_with_anchorpy(
         tried = budgeted(proposal.instructions, trial.limit_units, trial.price_microlamports)
         raise _meant(answer, program_id, tried, sent)
     return Landed(signature=str(answer["signature"]), slot=Slot(cast("int", answer["slot"])))
+
+
+async def try_with_anchorpy(
+    rpc_url: str,
+    target: Target,
+    proposal: Proposal,
+    trial: Trial,
+    *,
+    console: Console,
+    python: Path = PYTHON,
+) -> dict[str, object]:
+    """Let anchorpy encode and simulate the plan, without keys; what it says, told and returned.
+
+    Raises `AnchorpyMissing`, `AnchorpyDisagrees` or `AnchorpyFailed`.
+    """
+    program_id = target.deployment.program_id
+    request = {"do": "simulate", **_whole(rpc_url, program_id, proposal, trial)}
+    answer = await ask_anchorpy(program_id, request, python=python)
+    if "error" not in answer:
+        console.print(f"  by anchorpy      would succeed, {answer['units']} units", markup=False)
+        return {"client": "anchorpy", "succeeds": True, "units": answer["units"]}
+    tried = budgeted(proposal.instructions, trial.limit_units, trial.price_microlamports)
+    why = _meant(answer, program_id, tried, ())
+    if not isinstance(why, ChainSaidNo):
+        raise why
+    error, meaning = why.details["error"], why.details["meaning"]
+    console.print(f"  by anchorpy      would fail: {error}: {meaning}", markup=False)
+    return {"client": "anchorpy", "succeeds": False, "error": error, "meaning": meaning}
+
+
+def _whole(rpc_url: str, program_id: Pubkey, proposal: Proposal, trial: Trial) -> Request:
+    """The transaction that was shown, in names."""
+    return {
+        "rpc": rpc_url,
+        "payer": str(proposal.payer),
+        "compute_units": trial.limit_units,
+        "price_microlamports": trial.price_microlamports,
+        "instructions": [
+            by_name(program_id, each, as_shown=True) for each in proposal.instructions
+        ],
+    }
 
 
 async def ask_anchorpy(

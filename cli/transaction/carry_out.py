@@ -105,6 +105,14 @@ class Sender(Protocol):
     ) -> wallet.Landed: ...
 
 
+class SecondOpinion(Protocol):
+    """Another client tries the same plan; what it says, for the report of a dry run."""
+
+    async def __call__(
+        self, target: Target, proposal: Proposal, trial: Trial, *, console: Console
+    ) -> dict[str, object]: ...
+
+
 async def carry_out(
     target: Target,
     proposal: Proposal,
@@ -114,9 +122,10 @@ async def carry_out(
     console: Console,
     ask: Callable[[], bool] | None,
     sender: Sender | None = None,
+    opinion: SecondOpinion | None = None,
 ) -> Outcome:
     """Show, try, confirm, send. `ask` is None where there is nobody to ask; `sender` is ours, or
-    the independent client's.
+    the independent client's, and `opinion` what that one says in a dry run.
 
     Raises `NotEnoughSol`, `KeyMissing`, `Declined`, `ChainSaidNo`, `NotFinal` and the RPC client's
     errors. What the trial refuses is an outcome, not an error: its plan and logs are worth showing.
@@ -131,6 +140,8 @@ async def carry_out(
     if trial.refusal is not None:
         return _ended(Status.REFUSED, report)
     if manner.dry_run:
+        if opinion is not None:
+            report["second_opinion"] = await opinion(target, proposal, trial, console=console)
         return _ended(Status.DRY_RUN, report)
     if manner.unsigned:
         made = await make_unsigned(target.rpc, proposal, trial, manner.encoding, manner.nonce)

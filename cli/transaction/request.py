@@ -29,7 +29,16 @@ from solders.pubkey import Pubkey
 
 from cli.options import DEFAULT_DIRECTORY, AsJson, Directory, give_up, workspace_at
 from cli.transaction import options
-from cli.transaction.carry_out import Client, Manner, Outcome, Sender, Status, carry_out, send
+from cli.transaction.carry_out import (
+    Client,
+    Manner,
+    Outcome,
+    SecondOpinion,
+    Sender,
+    Status,
+    carry_out,
+    send,
+)
 from cli.transaction.keys import WalletKey, find_keypair, read_keypair
 from cli.transaction.proposal import NothingToDo, Proposal
 from cli.transaction.simulate import Trial
@@ -192,6 +201,7 @@ async def _run(request: Request, prepare: Prepare, find: Find, console: Console)
             console=console,
             ask=_ask if sys.stdin.isatty() else None,
             sender=_sender(manner.client, place),
+            opinion=_opinion(manner.client, place),
         )
 
 
@@ -204,6 +214,18 @@ def _sender(client: Client, place: Place) -> Sender:
             from cli.transaction.anchorpy import send_with_anchorpy
 
             return partial(send_with_anchorpy, place.rpc)
+        case _:
+            assert_never(client)
+
+
+def _opinion(client: Client, place: Place) -> SecondOpinion | None:
+    match client:
+        case Client.NATIVE:
+            return None
+        case Client.ANCHORPY:
+            from cli.transaction.anchorpy import try_with_anchorpy
+
+            return partial(try_with_anchorpy, place.rpc)
         case _:
             assert_never(client)
 

@@ -132,8 +132,8 @@ async def _carry_out(
             if not await _offer(program, offered):
                 return None
         except Failure as failure:
-            # Once bytes are out a silent node says nothing about them: only waiting does.
-            if failure.kind != "Unreachable" or not offered.is_out:
+            # A silent node says nothing about bytes that may be out: only waiting does.
+            if failure.kind != "Unreachable":
                 raise
         await asyncio.sleep(_PAUSE_SECONDS)
 

@@ -95,6 +95,11 @@ async def test_a_dry_run_and_an_unknown_client(terminal: Terminal) -> None:
     post = ("operator", "bond", "post", CODE)
     tried = await terminal.as_(*post, "--client", "anchorpy", "--dry-run")
     assert (tried.exit_code, tried.json["status"]) == (0, "dry_run")
-    assert "by anchorpy" not in tried.err
+    opinion, ours = tried.json["second_opinion"], tried.json["simulation"]
+    assert opinion["succeeds"] is True
+    # Ours is tried without a price and with the largest limit: the same instructions otherwise.
+    assert opinion["units"] == ours["units"]
+    assert f"by anchorpy      would succeed, {opinion['units']} units" in tried.err
+    assert (await terminal.rpc.value("getAccountInfo", tried.json["bond"])) is None
     unknown = await terminal.as_(*post, "--client", "somebody")
     assert unknown.exit_code == 2

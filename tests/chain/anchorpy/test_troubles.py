@@ -132,16 +132,38 @@ async def test_an_answer_that_is_lost_pays_once(outsider: Outsider, rpc: Rpc, fa
 async def test_new_bytes_only_when_the_old_ones_cannot_come_any_more(
     outsider: Outsider, rpc: Rpc
 ) -> None:
-    """The node takes the first bytes and forgets them; their blockhash runs out."""
+    """The first bytes never reach a leader, however often they are sent; their time runs out."""
     receiver = Pubkey.new_unique()
 
-    def rule(method: str, call: int) -> Fate:
-        return Fate.DROPPED if method == "sendTransaction" and call <= 2 else Fate.PASSED
+    def rule(method: str, _call: int) -> Fate:
+        first = method == "sendTransaction" and len(one.sent) < 2
+        return Fate.DROPPED if first else Fate.PASSED
 
     async with between(outsider.chain.rpc_url, rule) as one:
-        answer = await give(outsider, receiver, rpc=one.url)
+        answer = await give(outsider, receiver, rpc=one.url, patience_seconds=60)
     assert "error" not in answer, answer
+    assert len(one.sent) == 2
     assert await rpc.value("getBalance", str(receiver)) == LAMPORTS
+
+
+async def test_confirmed_is_not_final(outsider: Outsider) -> None:
+    early: Answer = {
+        "slot": 5,
+        "confirmations": 1,
+        "err": None,
+        "status": {"Ok": None},
+        "confirmationStatus": "confirmed",
+    }
+
+    def rule(method: str, call: int) -> Fate | Answer:
+        if method == "getSignatureStatuses" and 1 < call < 5:
+            return {"result": {"context": {"slot": 5}, "value": [early]}}
+        return Fate.PASSED
+
+    async with between(outsider.chain.rpc_url, rule) as one:
+        answer = await give(outsider, Pubkey.new_unique(), rpc=one.url)
+    assert one.calls["getSignatureStatuses"] >= 5
+    assert answer["slot"] > 5
 
 
 def preflight(error: object) -> Answer:
@@ -170,6 +192,28 @@ async def test_a_first_refusal_that_is_none(outsider: Outsider, rpc: Rpc, error:
     assert "error" not in answer, answer
     assert len(one.sent) == (2 if error == "BlockhashNotFound" else 1)
     assert await rpc.value("getBalance", str(receiver)) == LAMPORTS
+
+
+@pytest.mark.parametrize(
+    ("number", "whose", "name"),
+    [(6019, "ours", "CooldownNotOver"), (6019, "another", None), (2000, "ours", None)],
+)
+async def test_an_error_is_named_only_where_it_is_the_programs(
+    outsider: Outsider, number: int, whose: str, name: str | None
+) -> None:
+    """Another program's 6019 is not ours, and Anchor's own numbers are not in our IDL."""
+    failing = outsider.deployment.program_id if whose == "ours" else outsider.deployment.mint
+    log = f"Program {failing} failed: custom program error: {number:#x}"
+    refusal = preflight({"InstructionError": [0, {"Custom": number}]}, log)
+
+    def rule(method: str, _call: int) -> Fate | Answer:
+        return refusal if method == "sendTransaction" else Fate.PASSED
+
+    async with between(outsider.chain.rpc_url, rule) as one:
+        answer = await give(outsider, Pubkey.new_unique(), rpc=one.url)
+    assert (answer["error"], answer["name"]) == ("Refused", name)
+    assert answer["number"] == (number if name else None)
+    assert answer["err"] == {"InstructionError": [0, {"Custom": number}]}
 
 
 async def test_a_later_refusal_means_nothing(outsider: Outsider, rpc: Rpc) -> None:

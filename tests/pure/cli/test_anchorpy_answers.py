@@ -21,6 +21,7 @@ from cli.transaction.anchorpy import (
     ask_anchorpy,
     by_name,
     send_with_anchorpy,
+    try_with_anchorpy,
 )
 from cli.transaction.carry_out import ChainSaidNo, NotFinal
 from cli.transaction.keys import KeyMissing, WalletKey
@@ -38,6 +39,33 @@ DEPLOYMENT = program.Deployment(Pubkey.new_unique(), Pubkey.new_unique())
 OPERATOR = Keypair()
 SIGNATURE = "4vJ9JU1bJJE96FWSJKvHsmmFADCg4gpZQff4P3bkLKi"
 SENT = json.dumps({"sent": SIGNATURE}, separators=(",", ":"))
+RPC = "http://127.0.0.1:1"
+PLAN = (
+    Proposal(
+        name="retire",
+        title="",
+        lines=(),
+        instructions=(
+            program.retire(
+                DEPLOYMENT,
+                signer=OPERATOR.pubkey(),
+                code=b"Operator",
+                beneficiary=OPERATOR.pubkey(),
+            ),
+        ),
+        payer=OPERATOR.pubkey(),
+    ),
+    Trial(
+        refusal=None,
+        logs=(),
+        used_units=4_000,
+        limit_units=5_800,
+        price_microlamports=3,
+        fee_lamports=Lamports(5_000),
+        rent_lamports=Lamports(0),
+        payer_lamports=Lamports(10**9),
+    ),
+)
 
 
 @dataclass(kw_only=True)
@@ -57,31 +85,18 @@ class Stand:
         return path
 
     async def send(self, script: str) -> Landed:
-        retire = program.retire(
-            DEPLOYMENT, signer=OPERATOR.pubkey(), code=b"Operator", beneficiary=OPERATOR.pubkey()
-        )
-        proposal = Proposal(
-            name="retire", title="", lines=(), instructions=(retire,), payer=OPERATOR.pubkey()
-        )
-        trial = Trial(
-            refusal=None,
-            logs=(),
-            used_units=4_000,
-            limit_units=5_800,
-            price_microlamports=3,
-            fee_lamports=Lamports(5_000),
-            rent_lamports=Lamports(0),
-            payer_lamports=Lamports(10**9),
-        )
         return await send_with_anchorpy(
-            "http://127.0.0.1:1",
-            self.target,
-            proposal,
-            trial,
-            self.keys,
-            console=Console(file=self.shown, width=200),
-            python=self.script(script),
+            RPC, self.target, *PLAN, self.keys, console=self.console, python=self.script(script)
         )
+
+    async def try_out(self, script: str) -> dict[str, object]:
+        return await try_with_anchorpy(
+            RPC, self.target, *PLAN, console=self.console, python=self.script(script)
+        )
+
+    @property
+    def console(self) -> Console:
+        return Console(file=self.shown, width=200)
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -109,6 +124,24 @@ async def test_what_landed_and_its_signature_told_before(stand: Stand) -> None:
     landed = await stand.send(said)
     assert (landed.signature, landed.slot) == (SIGNATURE, 77)
     assert f"sent as          {SIGNATURE}  (by anchorpy)" in stand.shown.getvalue()
+
+
+async def test_a_dry_run_is_another_opinion_without_keys(stand: Stand) -> None:
+    stand.keys = ()
+    said = await stand.try_out(answering(succeeds=True, units=4_321, logs=[]))
+    assert said == {"client": "anchorpy", "succeeds": True, "units": 4_321}
+    assert "by anchorpy      would succeed, 4321 units" in stand.shown.getvalue()
+    assert (stand.asked["do"], "keys" in stand.asked) == ("simulate", False)
+    refused = answering(**{**REFUSED, "name": "SeizureOpen", "err": None})
+    said = await stand.try_out(refused + "; exit 1")
+    assert (said["succeeds"], said["error"]) == (False, "SeizureOpen")
+    assert "would fail: SeizureOpen: a seizure is open" in stand.shown.getvalue()
+    for answer, error in (
+        ({"error": "Disagreement", "message": "", "instruction": "retire"}, AnchorpyDisagrees),
+        ({"error": "Unreachable", "message": "gone"}, AnchorpyFailed),
+    ):
+        with pytest.raises(error):
+            await stand.try_out(answering(**answer) + "; exit 1")
 
 
 async def test_names_and_a_key_file_are_sent_and_no_secret(stand: Stand) -> None:
