@@ -1,12 +1,11 @@
 """What each verb of `pod bond` plans and refuses; what is shown as possible is possible."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from solders.pubkey import Pubkey
 
 from cli.bond import plans, standing
@@ -181,6 +180,14 @@ def test_a_release_is_refused(found: Facts, error: type[PodError]) -> None:
         release(found, ANYBODY, None)
 
 
+def test_a_frozen_vault_stops_a_seizure_too() -> None:
+    with pytest.raises(FrozenByIssuer):
+        plans.execute(
+            facts(accused(SeizureState.PROPOSED, execute_after=NOW), bond_vault=vault(frozen=True)),
+            ANYBODY,
+        )
+
+
 def test_an_account_that_was_given_away_is_not_paid() -> None:
     given = purse(0)
     assert given.account is not None
@@ -231,30 +238,26 @@ def can(verb: str, found: Facts) -> bool:
 EDGES = [NOW + days * DAY + nudge for days in (-29, -28, -14, 0, 1) for nudge in (-1, 0, 1)]
 
 
-@st.composite
-def lives(draw: st.DrawFn) -> program.Bond:
-    """A bond in any state of its life, every time at or beside an edge."""
-    seizure = draw(st.sampled_from([None, *SEIZURES]))
-    ends = draw(st.sampled_from([None, NOW - 1, NOW, NOW + 1]))
-    edge = draw(st.sampled_from(EDGES))
-    it = bond() if seizure is None else accused(seizure, execute_after=edge)
-    if ends is None:
-        return it
-    return replace(it, state=BondState.RETIRING, retiring_at=ends - 90 * DAY, release_at=ends)
+PAUSES = [(0, 0), (NOW, NOW), (NOW + 1, 0), (0, NOW + 1)]
 
 
-@given(
-    it=lives(),
-    paused=st.fixed_dictionaries(
-        {name: st.sampled_from([0, NOW, NOW + 1]) for name in ("seizures", "releases")}
-    ),
-)
-def test_what_is_shown_as_open_is_what_can_be_planned(
-    it: program.Bond, paused: dict[str, int]
-) -> None:
-    found = facts(it, config=config(**paused))
-    shown = {step.verb for step in standing.steps(found) if step.is_open(NOW)}
-    assert shown - {"uphold", "dismiss"} == {verb for verb in PLANS if can(verb, found)}
+def lives() -> Iterator[program.Bond]:
+    """A bond in every state of its life, every time at or beside an edge."""
+    for seizure, ends, edge in product([None, *SEIZURES], [None, NOW - 1, NOW, NOW + 1], EDGES):
+        it = bond() if seizure is None else accused(seizure, execute_after=edge)
+        if ends is not None:
+            state = BondState.RETIRING
+            it = replace(it, state=state, retiring_at=ends - 90 * DAY, release_at=ends)
+        yield it
+
+
+@pytest.mark.parametrize(("seizures", "releases"), PAUSES)
+def test_what_is_shown_as_open_is_what_can_be_planned(seizures: int, releases: int) -> None:
+    now = config(seizures=seizures, releases=releases)
+    for it in lives():
+        found = facts(it, config=now)
+        shown = {step.verb for step in standing.steps(found) if step.is_open(NOW)}
+        assert shown - {"uphold", "dismiss"} == {verb for verb in PLANS if can(verb, found)}, it
 
 
 def test_every_instruction_names_this_bond_and_code() -> None:
