@@ -166,11 +166,11 @@ async def test_confirmed_is_not_final(outsider: Outsider) -> None:
     assert answer["slot"] > 5
 
 
-def preflight(error: object) -> Answer:
+def preflight(error: object, *logs: str) -> Answer:
     """What a node says that will not take a transaction."""
     data: Answer = {
         "err": error,
-        "logs": [],
+        "logs": logs,
         "accounts": None,
         "unitsConsumed": 0,
         "returnData": None,
