@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Final, cast
 
-from programs.build.artifacts import Crate, compile_program
+from programs.build.artifacts import Crate, Recipe, compile_program
 from programs.build.failure import BuildRefused
 from programs.build.toolchain import Toolchain, find_toolchain
 
@@ -18,7 +18,7 @@ HERE: Final = Path(__file__).parent
 CALLER: Final = HERE / "caller.so"
 RECORD: Final = HERE / "caller.toml"
 CRATE: Final = Crate(root=HERE / "caller")
-SBPF: Final = "v3"
+RECIPE: Final = Recipe(sbpf="v3")
 # Apart from that of the bond program: both may be built at once.
 WORK: Final = HERE.parents[2] / "programs/build/.work/caller"
 
@@ -37,7 +37,7 @@ def facts(toolchain: Toolchain, program: bytes) -> dict[str, str]:
     """What there is to record of a fresh build."""
     return {
         "sha256": checksum(program),
-        "sbpf": SBPF,
+        "sbpf": RECIPE.sbpf,
         **toolchain.versions,
         **CRATE.inputs(),
     }
@@ -45,7 +45,7 @@ def facts(toolchain: Toolchain, program: bytes) -> dict[str, str]:
 
 def compile_caller(toolchain: Toolchain, work: Path) -> bytes:
     """The program's bytes, from its sources."""
-    return compile_program(toolchain, CRATE, work, SBPF)
+    return compile_program(toolchain, CRATE, work, RECIPE)
 
 
 def main(words: list[str]) -> int:
