@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cli.workspace import ROOT
-from tests.bench import loop, start
+from tests.bench import loop, program, start
 from tests.bench.harness import Measured, as_json, calibrate, report_of
 
 BENCHMARKS: dict[str, Callable[[Path], Measured]] = {
     "loop": loop.measure,
+    "program": program.measure,
     "start": start.measure,
 }
 
@@ -31,10 +32,10 @@ def main() -> int:
         print(as_json(report_of(arguments.name, measured, calibration)))
     else:
         for part, figures in {"machine": calibration, **measured.results}.items():
-            print(f"{part:<10}", "  ".join(f"{name} {value}" for name, value in figures.items()))
+            print(f"{part:<18}", "  ".join(f"{name} {value}" for name, value in figures.items()))
         for bar in measured.bars:
             verdict = "met" if bar.met else "MISSED"
-            print(f"{verdict:<10} {bar.name} {bar.value}, {bar.kind} {bar.limit}")
+            print(f"{verdict:<18} {bar.name} {bar.value}, {bar.kind} {bar.limit}")
     return 0 if all(bar.met for bar in measured.bars) else 1
 
 
