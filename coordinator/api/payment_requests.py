@@ -189,7 +189,7 @@ async def _known(way: _Way, request: Request) -> tuple[Desk, Asked, UserCode | B
     async with reading(desk.pool) as conn:
         owner = await deposits.owner_of_code(conn, wanted.code)
     match wanted, owner:
-        case (_, None) | (BondAsked() | StepAsked(), UserCode()):
+        case (_, None):
             raise refusals.CodeUnknown(field="code")
         case (BondAsked(beneficiary=Pubkey() as named), BondCode()) if str(named) != owner.wallet:
             raise refusals.WrongBeneficiary(field="beneficiary", valid=owner.wallet)
@@ -208,10 +208,10 @@ async def _ready(
                 await _check_owed(desk, owner, seen)
             return transactions.deposit(place, wanted, seen)
         case BondAsked():
-            assert isinstance(owner, BondCode), "only such codes get here"
+            assert isinstance(owner, BondCode), "a user's code is never a bond's"
             return await _ready_bond(desk, wanted.code, owner, account)
         case StepAsked():
-            assert isinstance(owner, BondCode), "only such codes get here"
+            assert isinstance(owner, BondCode), "a user's code is never a bond's"
             address = place.bond(wanted.code, Pubkey.from_string(owner.wallet))
             seen = await chain.see(account, address)
             if seen.bond is None:

@@ -201,6 +201,8 @@ async def test_a_release_that_cannot_be(counter: Counter) -> None:
     told = await counter.refused("bond/release", friend.pubkey(), 402, code=code)
     assert "frozen" in told["message"]
     await freeze(counter, counter.world.ata("operator"), thaw=True)
+    told = await counter.refused("bond/release", Keypair().pubkey(), 402, code=code)
+    assert "0 SOL" in told["message"]
     await counter.pay("bond/release", owner, code=code)
     await counter.settled()
     told = await counter.refused("bond/release", owner.pubkey(), 409, code=code)
