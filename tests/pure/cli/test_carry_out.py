@@ -184,6 +184,7 @@ async def test_what_is_confirmed_is_sent(node: FakeNode, run: Run) -> None:
     transaction.verify()
     assert outcome.report["signature"] == str(transaction.signatures[0])
     assert outcome.report["signers"] == [str(WALLET.pubkey()), str(COSIGNER.pubkey())]
+    assert len(transaction.message.instructions) == 2
     limit = bytes(transaction.message.instructions[0].data)
     assert int.from_bytes(limit[1:], "little") == 5_000 + 1_000 + 1_000
     told = run.told.getvalue()
@@ -248,6 +249,12 @@ async def test_a_price_is_paid_and_told(node: FakeNode, run: Run) -> None:
     trial = outcome.report["simulation"]
     assert isinstance(trial, dict)
     assert trial["fee_lamports"] == 5_000 + 7_001  # 7,000 units, rounded up
+
+
+async def test_a_price_is_in_what_is_signed(node: FakeNode, run: Run) -> None:
+    await run(node, manner=Manner(price_microlamports=77))
+    sent = Transaction.from_bytes(node.sent[0]).message
+    assert bytes(sent.instructions[1].data) == b"\3" + (77).to_bytes(8, "little")
 
 
 async def test_a_refusal_of_the_real_thing_is_named(node: FakeNode, run: Run) -> None:
