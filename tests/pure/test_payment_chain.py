@@ -19,7 +19,9 @@ from coordinator.api.payments.state import PaymentChain, open_payment_chain
 from settlement.chain.layouts import ACCOUNT_VERSION, CONFIG_SIZE, account_discriminator
 from settlement.chain.program import TOKEN_PROGRAM, Deployment
 from settlement.chain.rpc import open_rpc
+from settlement.settings import SettingInvalid
 from tests.pure.faulty_node import node, result
+from tests.wire.market import settings_for
 
 PLACE = Deployment(
     Pubkey.from_string("Bond111111111111111111111111111111111111111"),
@@ -141,3 +143,22 @@ async def test_vaults_that_are_none(vault: object) -> None:
 async def test_a_chain_without_a_clock(clock: object) -> None:
     with pytest.raises(ChainUnavailable):
         await seen(clock, CONFIG, VAULT, VAULT, *NO_WALLET_YET)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("POD_RPC_URLS", " , "),
+        ("POD_COORDINATOR_PAYMENTS_PER_MINUTE", "0"),
+        ("POD_COORDINATOR_PAYMENTS_PER_MINUTE", "many"),
+    ],
+)
+def test_settings_that_are_wrong(name: str, written: str) -> None:
+    with pytest.raises(SettingInvalid) as refused:
+        settings_for("postgresql://nowhere", **{name: written})
+    assert refused.value.details["setting"] == name
+
+
+def test_nodes_are_asked_in_the_order_written() -> None:
+    assert settings_for("x", POD_RPC_URLS="http://a, http://b").rpc_urls == ("http://a", "http://b")
+    assert settings_for("x", POD_RPC_URLS="").rpc_urls == ()
