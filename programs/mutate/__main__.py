@@ -31,7 +31,14 @@ def main(words: list[str]) -> int:
         return 0
     work = ROOT / "programs/build/.work/mutants"
     work.mkdir(parents=True, exist_ok=True)
-    run = Run(crate=crate, work=work, tests=["tests/program"], root=root)
+    explained = read_explained()
+    run = Run(
+        crate=crate,
+        work=work,
+        tests=["tests/program"],
+        root=root,
+        explained=frozenset(explained),
+    )
     try:
         return _run(run, options)
     except BuildRefused as why:

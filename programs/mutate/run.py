@@ -22,6 +22,8 @@ from programs.mutate.site import Mutant
 from programs.mutate.worker import Pool, Worker
 
 Key = tuple[str, str, str]
+# A mutant that is said to change nothing is tried with the likeliest tests only.
+MOST_FOR_EXPLAINED = 60
 
 
 @dataclass(kw_only=True)
@@ -35,6 +37,7 @@ class Run:
     mutants: list[Mutant] = field(default_factory=list[Mutant])
     tree: str = ""
     known: dict[int, str | None] = field(default_factory=dict[int, "str | None"])
+    explained: frozenset[Key] = frozenset()
     before: dict[Key, str] = field(default_factory=dict[Key, str])
 
     def prepare(self) -> Path:
@@ -116,10 +119,16 @@ class Run:
         def serve(worker: Worker, mutant: Mutant) -> str | None:
             tests = [test for test in reach.of(mutant) if test not in reach.failing]
             request = {"number": mutant.number, "words": _words(mutant), "only": tests}
+            if mutant.key in self.explained:
+                request["most"] = MOST_FOR_EXPLAINED
             killer = worker.ask(request)["killer"]
             self._note(mutant, killer if isinstance(killer, str) else None)
             place = f"{mutant.number} {mutant.file} {mutant.function}"
-            return None if killer else f"survives {len(tests)} tests: {place}: {mutant.what}"
+            if killer and mutant.key in self.explained:
+                return f"explained, but caught: {mutant.what}"
+            if killer or mutant.key in self.explained:
+                return None
+            return f"survives {len(tests)} tests: {place}: {mutant.what}"
 
         pool.each("mutants", todo, serve)
 

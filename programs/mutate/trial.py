@@ -103,7 +103,8 @@ class Trials:
 def _selected(request: dict[str, object], order: Order) -> Iterable[str]:
     only = set(cast("list[str]", request["only"]))
     words = cast("list[str]", request.get("words", []))
-    return [name for name in order.best_first(words) if short(name) in only]
+    most = cast("int | None", request.get("most"))
+    return [name for name in order.best_first(words) if short(name) in only][:most]
 
 
 def main(words: list[str]) -> int:
