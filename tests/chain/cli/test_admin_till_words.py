@@ -4,12 +4,19 @@ import base64
 from pathlib import Path
 
 import pytest
+from solders.instruction import AccountMeta, Instruction
+from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from solders.system_program import CreateAccountParams, create_account
 from solders.transaction import Transaction
 
 from localnet.embedded import RunningChain
 from settlement.chain import program
-from settlement.chain.program import associated_token_address, create_associated_token_account
+from settlement.chain.program import (
+    TOKEN_PROGRAM,
+    associated_token_address,
+    create_associated_token_account,
+)
 from settlement.money import MicroUsdc
 from tests.chain.cli.admin_terminal import Terminal, initialized
 from tests.chain.cli.test_bond_words import DAY, deployment_of, held, usdc_of
@@ -114,6 +121,46 @@ async def test_money_sent_to_the_wrong_account_is_recovered(terminal: Terminal) 
     assert await held(terminal, deployment.till_vault) == 20_000_000 + _FIVE
     again = await terminal.as_("admin", "admin", "recover", stray)
     assert again.json["status"] == "nothing_to_do"
+
+
+async def test_tokens_of_another_mint_go_where_they_are_told(terminal: Terminal) -> None:
+    user = terminal.chain.keys["user"]
+    mint = await other_mint(terminal, user, owner=deployment_of(terminal).escrow)
+    stray = associated_token_address(deployment_of(terminal).escrow, mint)
+    nowhere = await terminal.refused("admin", "admin", "recover", stray)
+    assert nowhere["error"] == "destination_missing"
+    back = associated_token_address(user.pubkey(), mint)
+    await terminal.done("admin", "admin", "recover", stray, "--to", back)
+    assert (await held(terminal, stray), await held(terminal, back)) == (0, 7)
+
+
+async def other_mint(terminal: Terminal, user: Keypair, *, owner: Pubkey) -> Pubkey:
+    """A mint of somebody's own, of which seven tokens were sent to an address of ours."""
+    mint = Keypair()
+    made = create_account(
+        CreateAccountParams(
+            from_pubkey=user.pubkey(),
+            to_pubkey=mint.pubkey(),
+            lamports=10_000_000,
+            space=82,
+            owner=TOKEN_PROGRAM,
+        )
+    )
+    written = AccountMeta(mint.pubkey(), is_signer=False, is_writable=True)
+    begun = Instruction(TOKEN_PROGRAM, b"\x14\x00" + bytes(user.pubkey()) + b"\x00", [written])
+    accounts = [
+        create_associated_token_account(funder=user.pubkey(), owner=each, mint=mint.pubkey())
+        for each in (owner, user.pubkey())
+    ]
+    metas = [
+        written,
+        AccountMeta(associated_token_address(owner, mint.pubkey()), False, True),
+        AccountMeta(user.pubkey(), is_signer=True, is_writable=False),
+    ]
+    seven = Instruction(TOKEN_PROGRAM, b"\x07" + (7).to_bytes(8, "little"), metas)
+    sent = await terminal.rpc.execute([made, begun, *accounts, seven], user, mint)
+    await terminal.chain.until(sent, "confirmed")
+    return mint.pubkey()
 
 
 async def send_to(terminal: Terminal, owner: Pubkey) -> None:

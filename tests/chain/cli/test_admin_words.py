@@ -33,6 +33,26 @@ async def test_initialize_sets_up_what_show_shows(terminal: Terminal) -> None:
     assert (said.exit_code, said.json["status"]) == (0, "nothing_to_do")
 
 
+async def test_initialize_names_what_is_missing(terminal: Terminal) -> None:
+    words = ("admin", "initialize", "--admin", terminal.address("admin"))
+    where = ("--rpc", terminal.chain.rpc_url, "--program", Pubkey.new_unique())
+    who = ("--keypair", str(terminal.keys / "upgrade-authority.json"), "--json")
+    said = await terminal.pod(*words, *where, *who)
+    assert (said.exit_code, said.json["error"]) == (1, "mint_missing")
+    said = await terminal.pod(*words, *where, *who, "--mint", terminal.chain.mint)
+    assert (said.exit_code, said.json["error"]) == (1, "no_program")
+    said = await terminal.as_("upgrade-authority", *words, "--cooldown", "7")
+    assert said.exit_code == 2
+
+
+async def test_parameters_must_be_named(terminal: Terminal) -> None:
+    assert (await terminal.as_("admin", "admin", "params", "set")).exit_code == 2
+    for change in (("--cooldown", "1.5d"), ("--bond-amount", "0"), ("--single-cap", "-1")):
+        assert (await terminal.as_("admin", "admin", "params", "set", *change)).exit_code == 2
+    outside = ("admin", "params", "set", "--cooldown", "91d")
+    assert (await terminal.refused("admin", *outside))["error"] == "out_of_bounds"
+
+
 async def test_a_role_is_granted_after_two_days_and_revoked_at_once(terminal: Terminal) -> None:
     newcomer = terminal.stranger("newcomer").pubkey()
     await terminal.done("admin", "admin", "role", "grant", "payer", newcomer)
