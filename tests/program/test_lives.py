@@ -18,7 +18,7 @@ NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 STEPS_A_LIFE = 60
 # After ten lives Hypothesis mostly varies those it has seen; short rounds keep them all new.
 LIVES_A_ROUND = 10
-ROUNDS = 200 if NIGHTLY else 5
+ROUNDS = 300 if NIGHTLY else 5
 LEAST_STEPS = 100_000 if NIGHTLY else 2_500
 # Of another program than the committed one it only matters whether it fails.
 PHASES = (Phase.generate,) if "POD_BOND_PROGRAM" in os.environ else tuple(Phase)

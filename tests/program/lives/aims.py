@@ -3,6 +3,7 @@
 Most draws are right, so that lives get somewhere; the rest is wrong in one way each.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from tests.program.lives.chain import (
     canonical,
     key,
     second,
+    token_instruction,
 )
 from tests.program.lives.stage import Stage
 from tests.program.model.state import OPEN
@@ -32,6 +34,8 @@ which = st.integers(0, 9)
 patience = st.sampled_from((None, None, None, None, -1, 0, 0, 1))
 # Whether what is tried now was prepared, if it must be.
 idle = st.sampled_from((False, False, False, True))
+# Whether the mint freezes one of the accounts just then.
+frost = st.sampled_from(("none",) * 14 + ("from", "to"))
 numbers = st.sampled_from(
     (
         *("free",) * 50,
@@ -105,6 +109,21 @@ class Aims(Stage):
         """Let the clock reach the moment (or a second beside it), unless it did."""
         if offset is not None and moment + offset > self.now:
             self.set_clock(moment + offset)
+
+    def freeze_one(self, frost: str, source: Pubkey, destination: Pubkey) -> None:
+        """The mint freezes the one or the other account, or none; only those there are."""
+        at = {"from": source, "to": destination}.get(frost)
+        token = self.state.tokens.get(at) if at else None
+        if at is not None and token is not None and not token.frozen:
+            self.set_frozen(at, frozen=True)
+
+    def set_frozen(self, at: Pubkey, *, frozen: bool) -> None:
+        """By the mint's authority, whoever's account it is."""
+        self.flush()
+        token = self.state.tokens[at]
+        tag = b"\x0a" if frozen else b"\x0b"
+        self.outside(token_instruction(tag, (at, "w"), (token.mint, ""), (key("mint"), "s")))
+        self.state.tokens[at] = replace(token, frozen=frozen)
 
     def number(self, aim: str) -> int:
         """A payout number."""

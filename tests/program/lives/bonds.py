@@ -23,7 +23,16 @@ from settlement.chain.instructions import (
 )
 from settlement.chain.layouts import Bond, BondState, SeizureState
 from settlement.chain.program import associated_token_address
-from tests.program.lives.aims import Aims, destinations, idle, numbers, patience, people, which
+from tests.program.lives.aims import (
+    Aims,
+    destinations,
+    frost,
+    idle,
+    numbers,
+    patience,
+    people,
+    which,
+)
 from tests.program.lives.chain import DEPLOYMENT, bond_address, canonical, key
 from tests.program.lives.spoils import Spoil, spoils
 from tests.program.lives.stage import BAD_CODE, CODES
@@ -46,7 +55,7 @@ seizures = st.sampled_from(
 sources = st.sampled_from(
     (*("right",) * 20, "first:alice", "second:alice", "bond vault", "till vault", "foreign")
 )
-again = st.sampled_from((False,) * 9 + (True,))
+again = st.sampled_from((False,) * 5 + (True,))
 codes = st.sampled_from((*CODES * 15, BAD_CODE))
 beneficiaries = st.sampled_from(_BENEFICIARIES)
 evidence = st.sampled_from((*_EVIDENCE[1:] * 8, _EVIDENCE[0]))
@@ -155,6 +164,8 @@ class BondRules(Aims):
         signed=st.booleans(),
         by=people,
         rent=people,
+        idle=idle,
+        frost=frost,
         offset=patience,
         spoil=spoils,
     )
@@ -165,18 +176,25 @@ class BondRules(Aims):
         signed: bool,
         by: str,
         rent: str,
+        idle: bool,
+        frost: str,
         offset: int | None,
         spoil: Spoil,
     ) -> None:
         at, bond = self.bond(draw, BondState.RETIRING)
+        if not idle and bond.state is BondState.POSTED:
+            self.act(Retire(signer=bond.beneficiary, bond=at, code=bond.code))
+            bond = self.state.bonds[at]
         self.wait_for(bond.release_at, offset)
         beneficiary = self.who(by, bond.beneficiary)
         right = associated_token_address(bond.beneficiary, DEPLOYMENT.mint)
+        destination = self.destination(to, right)
+        self.freeze_one(frost, DEPLOYMENT.bond_vault, destination)
         self.act(
             Release(
                 bond=at,
                 beneficiary=beneficiary,
-                destination=self.destination(to, right),
+                destination=destination,
                 rent_payer=self.who(rent, bond.rent_payer),
                 code=bond.code,
             ),
@@ -204,7 +222,7 @@ class BondRules(Aims):
         )
 
     @precondition(lambda self: bool(self.state.bonds))
-    @rule(draw=which, times=st.integers(1, 4))
+    @rule(draw=which, times=st.sampled_from((2, 4, 4)))
     def the_proposer_insists(self, draw: int, times: int) -> None:
         at, bond = self.bond(draw, BondState.RETIRING, SeizureState.NONE)
         proposer = self.who("right", self.config.proposer)

@@ -109,13 +109,13 @@ class OutsideRules(Aims):
     def the_mint_freezes(self, at: Pubkey) -> None:
         token = self.state.tokens.get(at)
         if token is not None and not token.frozen:
-            self._set_frozen(at, frozen=True)
+            self.set_frozen(at, frozen=True)
 
     @rule(nth=st.integers(0, 3))
     def the_mint_thaws(self, nth: int) -> None:
         frozen = [at for at, token in self.state.tokens.items() if token.frozen]
         if frozen:
-            self._set_frozen(frozen[nth % len(frozen)], frozen=False)
+            self.set_frozen(frozen[nth % len(frozen)], frozen=False)
 
     @rule(name=st.sampled_from(("alice", "bob")), to=st.sampled_from(("alice", "bob", "escrow")))
     def an_account_given_away(self, name: str, to: str) -> None:
@@ -134,7 +134,7 @@ class OutsideRules(Aims):
     def thaw_everything(self) -> None:
         for at, token in list(self.state.tokens.items()):
             if token.frozen:
-                self._set_frozen(at, frozen=False)
+                self.set_frozen(at, frozen=False)
 
     def _close(self, name: str, at: Pubkey) -> None:
         token = self.state.tokens[at]
@@ -164,10 +164,3 @@ class OutsideRules(Aims):
             return
         self.world.mint_to(to, amount, token.mint)
         self.state.tokens[to] = replace(token, amount=token.amount + amount)
-
-    def _set_frozen(self, at: Pubkey, *, frozen: bool) -> None:
-        self.flush()
-        token = self.state.tokens[at]
-        tag = b"\x0a" if frozen else b"\x0b"
-        self.outside(token_instruction(tag, (at, "w"), (token.mint, ""), (key("mint"), "s")))
-        self.state.tokens[at] = replace(token, frozen=frozen)

@@ -15,7 +15,7 @@ from settlement.chain.instructions import (
     SweepSurplus,
 )
 from settlement.money import MicroUsdc
-from tests.program.lives.aims import Aims, amounts, destinations, numbers, people
+from tests.program.lives.aims import Aims, amounts, destinations, frost, idle, numbers, people
 from tests.program.lives.chain import (
     DEPLOYMENT,
     FIRST_TOKENS,
@@ -24,7 +24,7 @@ from tests.program.lives.chain import (
     key,
     second,
 )
-from tests.program.lives.spoils import Spoil, spoils
+from tests.program.lives.spoils import UNSPOILED, Spoil, spoils
 from tests.program.model.window import FULL_WORD, LARGEST
 from tests.program.world import USDC
 
@@ -43,7 +43,7 @@ _STRAYS = (
 
 FIRST_MINTS = {address: token.mint for address, token in FIRST_TOKENS.items()}
 
-references = st.sampled_from((*_REFERENCES, "approved", "approved"))
+references = st.sampled_from((*_REFERENCES, *("approved",) * 4))
 
 
 class TillRules(Aims):
@@ -101,15 +101,27 @@ class TillRules(Aims):
         )
 
     @rule(
-        number=st.sampled_from(("approved", "approved", "approved", "free")),
-        amount=st.sampled_from(("approved", "approved", "approved", "above it")),
-        to=st.sampled_from(("approved", "approved", "approved", "first:alice")),
+        number=st.sampled_from(("approved",) * 5 + ("free",)),
+        amount=st.sampled_from(("approved",) * 5 + ("above it",)),
+        to=st.sampled_from(("approved",) * 5 + ("first:alice",)),
         reference=references,
+        idle=idle,
+        offset=st.sampled_from((None, None, None, None, -1, 0)),
         spoil=spoils,
     )
     def pay_as_approved(
-        self, number: str, amount: str, to: str, reference: bytes | str, spoil: Spoil
+        self,
+        number: str,
+        amount: str,
+        to: str,
+        reference: bytes | str,
+        idle: bool,
+        offset: int | None,
+        spoil: Spoil,
     ) -> None:
+        if not idle and self.now >= self.state.numbers.approval.expires_at:
+            self.approve_pay("free", "above it", "right", _REFERENCES[0], "right", UNSPOILED)
+        self.wait_for(self.state.numbers.approval.expires_at, offset)
         self.pay(number, amount, to, reference, "right", spoil)
 
     @rule(
@@ -189,22 +201,25 @@ class TillRules(Aims):
         to=st.sampled_from(("right", "right", "right", "till", "escrow", "alice", "same")),
         mint=st.sampled_from(("its own", "its own", "its own", "its own", "usdc", "foreign")),
         by=people,
+        frost=frost,
         spoil=spoils,
     )
     def recover_stray(
-        self, stray: tuple[str, Pubkey], to: str, mint: str, by: str, spoil: Spoil
+        self, stray: tuple[str, Pubkey], to: str, mint: str, by: str, frost: str, spoil: Spoil
     ) -> None:
         owner, address = stray
         own = FIRST_MINTS.get(address, DEPLOYMENT.mint)
         named = {"its own": own, "usdc": DEPLOYMENT.mint, "foreign": FOREIGN_MINT}[mint]
         right = DEPLOYMENT.till_vault if own == DEPLOYMENT.mint else canonical("admin", own)
         destination = {"right": right, "same": address}
+        chosen = destination[to] if to in destination else canonical(to, own)
+        self.freeze_one(frost, address, chosen)
         self.act(
             RecoverStray(
                 admin=self.who(by, self.config.admin),
                 authority=key(owner),
                 stray=address,
-                destination=destination[to] if to in destination else canonical(to, own),
+                destination=chosen,
                 stray_mint=named,
             ),
             spoil,
