@@ -17,6 +17,7 @@ CODE = "POD-BOND-a1B2c3D4"
 VERBS = (
     "status", "post", "retire", "cancel", "release", "contest", "lapse", "execute", "hand-over",
 )  # fmt: skip
+_USER = "00ff00ff00ff00ff"
 SOMEBODY = str(Pubkey(bytes([5]) * 32))
 
 
@@ -92,6 +93,32 @@ def test_a_noun_that_is_left_out_breaks_nothing() -> None:
 )
 def test_what_was_typed_wrongly_is_usage(words: tuple[str, ...]) -> None:
     said = pod(*words)
+    assert said.exit_code == 2, said.output
+
+
+@pytest.mark.parametrize(
+    ("code", "amount"),
+    [
+        (_USER, "0"),
+        (_USER, "-1"),
+        (_USER, "1.0000001"),
+        (_USER, "1e3"),
+        (_USER, "1_000"),
+        (_USER, "1,5"),
+        (_USER, "nan"),
+        (_USER, "٣"),
+        (_USER, ""),
+        (_USER, "9999999999999.999999"),
+        (_USER[:-1], "1"),
+        (_USER + "0", "1"),
+        ("gg" * 8, "1"),
+        ("a1B2c3D4", "1"),
+        ("POD-BOND-a1B2c3D", "1"),
+    ],
+)
+def test_a_deposit_that_was_typed_wrongly(code: str, amount: str, tmp_path: Path) -> None:
+    nowhere = ("--directory", str(tmp_path), "--yes")
+    said = pod("deposit", "--code", code, "--amount", amount, *nowhere)
     assert said.exit_code == 2, said.output
 
 
