@@ -150,6 +150,21 @@ class OwnerRules(Aims):
         self.wait_for(moment if late else self.config.pending_admin_expires_at, offset)
         self.act(AcceptAdmin(nominee=self.who(by, self.config.pending_admin)), spoil)
 
+    @rule(role=st.sampled_from(Role), admin_first=st.booleans())
+    def one_person_two_offices(self, role: Role, admin_first: bool) -> None:
+        """Each was free when it was promised; whichever is taken up second is refused."""
+        admin = self.config.admin
+        if self.config.pending_admin == VACANT:
+            self.act(NominateAdmin(signer=admin, nominee=key("carol")))
+        person = self.who("right", self.config.pending_admin)
+        if not self.config.pending_role:
+            self.act(GrantRole(admin=admin, role=role, holder=person))
+        config = self.config
+        self.wait_for(max(config.pending_admin_ready_at, config.pending_role_ready_at), 0)
+        taking = [AcceptAdmin(nominee=person), ApplyRole()]
+        for act in taking if admin_first else reversed(taking):
+            self.act(act)
+
     @rule(by=people, spoil=spoils)
     def cancel_nomination(self, by: str, spoil: Spoil) -> None:
         self.act(CancelNomination(admin=self.who(by, self.config.admin)), spoil)

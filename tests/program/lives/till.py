@@ -162,9 +162,10 @@ class TillRules(Aims):
         amount=st.sampled_from((1, USDC)),
         order=st.permutations(("one", "other", "burn")),
         rivals=st.integers(2, 3),
+        shift=st.sampled_from((0, 1, 63)),
     )
     def several_use_one_number(
-        self, number: str, amount: int, order: list[str], rivals: int
+        self, number: str, amount: int, order: list[str], rivals: int, shift: int
     ) -> None:
         """Two senders that know nothing of each other, and somebody who gave the number up."""
         sequence, config = self.number(number), self.config
@@ -176,10 +177,12 @@ class TillRules(Aims):
             code=_USER_CODE,
             reference=_REFERENCES[0],
         )
+        burned = max(sequence - shift, 0)
+        mask = 1 << sequence - burned
         acts: dict[str, Pay | Skip] = {
             "one": payment,
             "other": replace(payment, destination=canonical("carol")),
-            "burn": Skip(signer=config.admin, first=sequence, mask=1),
+            "burn": Skip(signer=config.admin, first=burned, mask=mask),
         }
         for name in order[:rivals]:
             self.act(acts[name])
