@@ -143,6 +143,8 @@ async def test_a_stray_recovered_is_in_suspense_whatever_the_memo(story: Story) 
     await story.see(found, memo(story.desk.user_code.hex()), till=5)
     await story.see(recover(mint=key("another"), destination=key("theirs")))
     assert await story.desk.nets() == {"suspense": 5, "chain:till": -5}
+    (moved,) = await story.desk.rows("select kind, meta from settlement.txn")
+    assert tuple(moved) == ("deposit_suspended", f'{{"source": "{key("stray")}"}}')
     rows = await story.desk.rows("select kind, facts->>'what' from indexer.event order by event_at")
     assert [tuple(row) for row in rows] == [
         ("stray_recovered", None),
