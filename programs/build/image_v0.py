@@ -14,6 +14,8 @@ from programs.build.relink import (
     RELATIVE_CALL,
     Place,
     Program,
+    check_code,
+    check_size,
     entry_offset,
     place_sections,
     relocate,
@@ -42,6 +44,7 @@ class _Dynamic:
 def write_v0(source: ObjectFile) -> bytes:
     """The whole program file."""
     program = place_sections(source)
+    check_code(program.code)
     data_at = round_up(HEADERS + len(program.code), 8)
 
     def address(place: Place) -> int:
@@ -65,7 +68,7 @@ def write_v0(source: ObjectFile) -> bytes:
         *(3, MACHINE_BPF, 1, entry, 64, sections_at, 0, 64, 56, 3, 64),
         *(len(_NAMES), len(_NAMES) - 1),
     )
-    return identity + head + b"".join(headers) + body
+    return check_size(identity + head + b"".join(headers) + body)
 
 
 def _syscall(program: Program, at: int, name: str) -> None:

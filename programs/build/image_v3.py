@@ -7,7 +7,15 @@ each directly after the other in the file.
 import struct
 
 from programs.build.elf import MACHINE_BPF, ObjectFile
-from programs.build.relink import Place, Program, entry_offset, place_sections, relocate
+from programs.build.relink import (
+    Place,
+    Program,
+    check_code,
+    check_size,
+    entry_offset,
+    place_sections,
+    relocate,
+)
 
 CODE_ADDRESS = 1 << 32
 DATA_ADDRESS = 0
@@ -18,6 +26,7 @@ _M = 0xFFFF_FFFF
 def write_v3(source: ObjectFile) -> bytes:
     """The whole program file."""
     program = place_sections(source)
+    check_code(program.code)
     relocate(source, program, address=_address, syscall=_syscall)
     entry = CODE_ADDRESS + entry_offset(source, program)
     count = 2 if program.data else 1
@@ -30,7 +39,7 @@ def write_v3(source: ObjectFile) -> bytes:
     head = struct.pack(
         "<HHIQQQIHHHHHH", 3, MACHINE_BPF, 1, entry, 64, 0, 3, 64, 56, count, 64, 0, 0
     )
-    return identity + head + headers + program.data + program.code
+    return check_size(identity + head + headers + program.data + program.code)
 
 
 def _address(place: Place) -> int:

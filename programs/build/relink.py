@@ -24,8 +24,28 @@ from programs.build.elf import (
 from programs.build.failure import BuildRefused
 
 R_BPF_64_64, R_BPF_64_ABS64, R_BPF_64_32 = 1, 2, 10
-CALL, LOAD_64, CALL_REGISTER = 0x85, 0x18, 0x8D
+CALL, LOAD_64, CALL_REGISTER, EXIT = 0x85, 0x18, 0x8D, 0x95
+_CONDITIONS = (1, 2, 3, 4, 5, 6, 7, 0xA, 0xB, 0xC, 0xD)
 RELATIVE_CALL = 0x10  # the source-register field of a call between functions
+
+
+# What both SBPF versions run of what the upstream target can be made to emit: no atomics, no
+# comparisons of 32-bit halves, no packet loads, no sign extensions.
+_LOADS_AND_STORES = {0x61, 0x69, 0x71, 0x79, 0x62, 0x6A, 0x72, 0x7A, 0x63, 0x6B, 0x73, 0x7B}
+_ARITHMETIC = {
+    kind | operation << 4 | register
+    for kind in (0x04, 0x07)
+    for operation in range(0xC + 1)
+    for register in (0, 0x08)
+    if not (operation == 8 and register)
+} | {0xD4, 0xDC}
+_JUMPS = {
+    0x05,
+    *(0x05 | operation << 4 | register for operation in _CONDITIONS for register in (0, 0x08)),
+}
+KNOWN = _LOADS_AND_STORES | _ARITHMETIC | _JUMPS | {CALL, CALL_REGISTER, LOAD_64, EXIT}
+# The loader's account may be 10 MiB long, 45 bytes of it are its own.
+MOST_BYTES = 10 * 1_048_576 - 45
 
 
 def round_up(number: int, step: int) -> int:
@@ -78,6 +98,24 @@ def place_sections(source: ObjectFile) -> Program:
         program.places[number] = Place(in_code=False, offset=start)
     program.data += bytes(round_up(len(program.data), 8) - len(program.data))
     return program
+
+
+def check_code(code: bytes | bytearray) -> None:
+    """Refuse an instruction the chain does not have; its own check would come at deployment."""
+    if len(code) % 8:
+        raise BuildRefused("the code is not made of whole instructions")
+    at = 0
+    while at < len(code):
+        if code[at] not in KNOWN:
+            raise BuildRefused(f"opcode {code[at]:#x} at {at:#x} is not one of the chain's")
+        at += 16 if code[at] == LOAD_64 else 8
+
+
+def check_size(image: bytes) -> bytes:
+    """The finished file, if the loader can hold it."""
+    if len(image) > MOST_BYTES:
+        raise BuildRefused(f"{len(image)} bytes are more than the loader takes")
+    return image
 
 
 def entry_offset(source: ObjectFile, program: Program, name: str = "entrypoint") -> int:
