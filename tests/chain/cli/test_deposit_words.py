@@ -1,7 +1,10 @@
 """`pod deposit`, and the ways every transaction can be carried out, against the embedded chain."""
 
+import asyncio
 import base64
 import os
+import pty
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
-from cli.workspace import Running, Workspace
+from cli.workspace import ROOT, Running, Workspace
 from localnet.embedded import RunningChain
 from tests.chain.cli.admin_terminal import Said, Terminal, initialized
 from tests.chain.cli.test_bond_words import CODE, deployment_of, funded, held, set_frozen
@@ -74,6 +77,27 @@ async def test_nobody_is_asked_without_a_terminal(terminal: Terminal) -> None:
     assert said.exit_code == 1
     assert "--yes" in said.err
     assert await till(terminal) == 0
+
+
+@pytest.mark.parametrize(("answer", "code", "moved"), [("n", 1, 0), ("y", 0, 25_500_000)])
+async def test_a_person_is_asked(terminal: Terminal, answer: str, code: int, moved: int) -> None:
+    ours, theirs = pty.openpty()
+    key = ("--keypair", str(terminal.keys / "user.json"))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli", *_MONEY, *where(terminal), *key),
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.write(ours, f"{answer}\n".encode())
+    out, err = await process.communicate()
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == code, err.decode()
+    assert b"Sign and send? [y/N]" in err
+    assert (b"sent as" in out) == (moved > 0)
+    assert await till(terminal) == moved
 
 
 @pytest.mark.parametrize("encoding", ["base64", "base58"])
