@@ -9,7 +9,13 @@ import typer
 from solders.pubkey import Pubkey
 
 from cli.admin import facts
-from cli.admin.overview import NotInitialized, Overview, StrangeAccount, read_overview
+from cli.admin.overview import (
+    NotInitialized,
+    Overview,
+    StrangeAccount,
+    read_overview,
+    upgrade_authority,
+)
 from cli.admin.tables import Section, sections
 from cli.admin.words import bond_word, cap, time_length, usdc
 from settlement.chain.answers import Account, AccountAt
@@ -111,6 +117,9 @@ def test_a_pause_is_shown_while_it_lasts_and_when_it_can_be_repeated() -> None:
     assert told["deposits"] == {"paused": False, "paused_until": 0, "not_before": 0, "by": None}
     over = replace(shown, now=NOW + DAY)
     assert section("pauses", over).rows[-1][2] == "open"
+    assert section("pauses", replace(shown, now=NOW + 4 * DAY)).rows[-1][3] == ""
+    told = cast("dict[str, dict[str, object]]", facts.as_json(over)["pauses"])
+    assert told["releases"]["paused"] is False
 
 
 def test_vaults_approval_and_spending_are_shown() -> None:
@@ -144,6 +153,8 @@ def test_vaults_approval_and_spending_are_shown() -> None:
     )
     told = cast("dict[str, dict[str, Any]]", facts.as_json(shown))
     assert told["payouts"]["approval"]["open"] is True
+    assert cast("dict[str, Any]", facts.as_json(late)["payouts"])["approval"]["open"] is False
+    assert cast("dict[str, Any]", facts.as_json(overview())["payouts"])["approval"] is None
     assert told["till"]["frozen"] is True
 
 
@@ -184,6 +195,21 @@ async def test_accounts_that_are_not_what_they_must_be() -> None:
     other = [account(DEPLOYMENT.program_id, escrow)] * 5
     with pytest.raises(StrangeAccount, match="found=Escrow"):
         await read_overview(FakeNode([*other, clock, account(VACANT)]), DEPLOYMENT)
+
+
+def program_data(option: bytes, rest: bytes = b"") -> AccountAt:
+    data = b"\x03" + bytes(11) + option + bytes(AUTHORITY) + rest
+    return AccountAt(slot=Slot(1), account=account(VACANT, data))
+
+
+def test_the_upgrade_authority_and_nobody_once_it_is_burned() -> None:
+    assert upgrade_authority(program_data(b"\x01")) == AUTHORITY
+    assert upgrade_authority(program_data(b"\x01", b"code")) == AUTHORITY
+    # The loader leaves the old key's bytes behind the option it clears.
+    assert upgrade_authority(program_data(b"\x00")) is None
+    for found in (None, account(VACANT, bytes(44))):
+        with pytest.raises(StrangeAccount, match="ProgramData"):
+            upgrade_authority(AccountAt(slot=Slot(1), account=found))
 
 
 @pytest.mark.parametrize(
