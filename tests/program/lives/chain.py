@@ -195,6 +195,8 @@ def forget() -> None:
 def read_chain(world: World, tokens: Sequence[Pubkey]) -> Snapshot:
     """Read all accounts of the program, whatever they are, and these token accounts."""
     owned = world.svm.get_program_accounts(DEPLOYMENT.program_id)
+    # They come in any order; a life must be the same life again.
+    owned.sort(key=lambda found: bytes(found[0]))
     return Snapshot(
         accounts={at: _decode(account.data) for at, account in owned},
         tokens={at: _read_token(world, at) for at in tokens},

@@ -68,7 +68,22 @@ class Lives(BondRules, TillRules, OwnerRules, OutsideRules):
     def a_life_goes_on(self, nth: int, choice: int) -> None:
         """Something that will succeed with a bond: so that lives come to their ends."""
         self.flush()
+        self._go_on(nth, choice)
+
+    @precondition(lambda self: bool(open_bonds(self.seen)))
+    @rule(chosen=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 7)), min_size=2, max_size=4))
+    def lives_go_on_together(self, chosen: list[tuple[int, int]]) -> None:
+        """Each would succeed alone; in one transaction an earlier one may be in the way."""
+        self.flush()
+        self.wanted_together = len(chosen)
+        for nth, choice in chosen:
+            self._go_on(nth, choice)
+        self.flush()
+
+    def _go_on(self, nth: int, choice: int) -> None:
         opened = list(open_bonds(self.seen).items())
+        if not opened:
+            return
         at, bond = opened[nth % len(opened)]
         steps = self._next_steps(at, bond, choice)
         possible = [each for each in steps if self.refusal_of(each) is None]

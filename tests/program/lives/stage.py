@@ -191,6 +191,7 @@ class Stage(RuleBasedStateMachine):
 
     def _count(self, calls: Sequence[Call], expected: tuple[int, str] | None) -> None:
         self.tally.transactions += 1
+        self.tally.of_several += len(calls) > 1
         if expected is None:
             self.tally.outcomes.update((call.name, "done") for call in calls)
         else:

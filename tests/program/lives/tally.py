@@ -11,6 +11,7 @@ class Tally:
     def __init__(self) -> None:
         self.steps = 0
         self.transactions = 0
+        self.of_several = 0
         self.outcomes = Counter[tuple[str, str]]()
 
     def missed(self) -> list[tuple[str, str]]:
@@ -20,7 +21,8 @@ class Tally:
 
     def table(self) -> str:
         """One line an instruction: how often it was done, and refused with what."""
-        lines = [f"{self.steps} steps, {self.transactions} transactions"]
+        sent = f"{self.transactions} transactions, {self.of_several} of several instructions"
+        lines = [f"{self.steps} steps, {sent}"]
         for name in sorted({name for name, _ in self.outcomes}):
             mine = {what: times for (of, what), times in self.outcomes.items() if of == name}
             done = mine.pop("done", 0)

@@ -163,9 +163,16 @@ class TillRules(Aims):
         order=st.permutations(("one", "other", "burn")),
         rivals=st.integers(2, 3),
         shift=st.sampled_from((0, 1, 63)),
+        at_once=st.booleans(),
     )
     def several_use_one_number(
-        self, number: str, amount: int, order: list[str], rivals: int, shift: int
+        self,
+        number: str,
+        amount: int,
+        order: list[str],
+        rivals: int,
+        shift: int,
+        at_once: bool,
     ) -> None:
         """Two senders that know nothing of each other, and somebody who gave the number up."""
         sequence, config = self.number(number), self.config
@@ -184,6 +191,8 @@ class TillRules(Aims):
             "other": replace(payment, destination=canonical("carol")),
             "burn": Skip(signer=config.admin, first=burned, mask=mask),
         }
+        self.flush()
+        self.wanted_together = rivals if at_once else 1
         for name in order[:rivals]:
             self.act(acts[name])
 
