@@ -62,7 +62,9 @@ class Reach:
         ]
 
     def _stamp(self, file: str) -> str:
-        return f"{file} {hashlib.sha256((self.root / file).read_bytes()).hexdigest()}"
+        """What was learned holds for this text of the file and this list of mutants."""
+        keys = repr([mutant.key for mutant in self.mutants]).encode()
+        return f"{file} {_digest((self.root / file).read_bytes())} {_digest(keys)}"
 
     def _recall(self) -> None:
         if self.store.exists():
@@ -85,3 +87,7 @@ class Reach:
 
     def _all(self) -> Iterable[list[Key]]:
         return (keys for tests in self._files.values() for keys in tests.values())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:24]

@@ -1,0 +1,38 @@
+"""What the mutation run found unwatched in bonds: an amount of nothing, a cooldown of no time."""
+
+import pytest
+from solders.keypair import Keypair
+
+from tests.program.attacks.test_damaged import damage
+from tests.program.bonds.life import new_life
+from tests.program.cases import CASES
+
+BOND_AMOUNT_AT = 456  # in Config: the first of the parameters in force
+
+
+@pytest.mark.parametrize("name", ["post_bond", "fund_bond"])
+def test_a_bond_of_nothing_is_never_opened(name: str) -> None:
+    case = CASES[name]()
+    case.world.patch(case.world.deployment.config, BOND_AMOUNT_AT, bytes(8))
+    assert case.refuse(case.instruction) == "WrongState"
+
+
+def test_a_bond_of_nothing_is_not_written_again() -> None:
+    life = new_life()
+    other = Keypair()
+    damage(life, "amount", 0)
+    assert life.refuse(life.hand_over(other)) == "WrongState"
+    assert life.refuse(life.retire()) == "WrongState"
+    damage(life, "amount", 1)
+    life.send(life.retire())
+    damage(life, "amount", 0)
+    assert life.refuse(life.cancel_retire()) == "WrongState"
+    damage(life, "amount", 1)
+    life.send(life.cancel_retire(), life.hand_over(other))
+
+
+def test_a_cooldown_of_no_time_is_a_cooldown() -> None:
+    life = new_life()
+    damage(life, "cooldown", 0)
+    life.send(life.retire())
+    assert life.bond.release_at == life.bond.retiring_at == life.world.now
