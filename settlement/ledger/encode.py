@@ -30,8 +30,28 @@ def encode_batch(encoded: Sequence[str]) -> str:
     return f"[{','.join(encoded)}]"
 
 
+def check(operation: Operation) -> None:
+    """AssertionError when an operation is malformed in itself, whoever it would travel with."""
+    match operation:
+        case Hold():
+            assert operation.amount_microusdc > 0, "a hold sets something aside"
+        case Charge():
+            assert operation.gross_microusdc >= 0, "a gross is never negative"
+            split = operation.split_bps
+            assert 0 <= split <= BASIS_POINTS, "a split is between 0 and 10 000 basis points"
+        case Void():
+            assert operation.reason, "a void says why"
+        case Post():
+            _check_post(operation)
+        case Capture():
+            _check_post(operation.post)
+        case _:
+            assert_never(operation)
+
+
 def encode(operation: Operation) -> str:
     """One operation as JSON. AssertionError when it is malformed in itself."""
+    check(operation)
     return json.dumps(_fields(operation), separators=(",", ":"), ensure_ascii=False)
 
 
@@ -42,7 +62,6 @@ def _fields(operation: Operation) -> dict[str, object]:
         case Charge():
             return _charge(operation)
         case Void():
-            assert operation.reason, "a void says why"
             return {"verb": "void", "id": str(operation.hold_id), "reason": operation.reason}
         case Post():
             return {"verb": "post", **_post(operation)}
@@ -54,7 +73,6 @@ def _fields(operation: Operation) -> dict[str, object]:
 
 
 def _hold(hold: Hold) -> dict[str, object]:
-    assert hold.amount_microusdc > 0, "a hold sets something aside"
     return {
         "verb": "hold",
         "id": str(hold.hold_id),
@@ -65,8 +83,6 @@ def _hold(hold: Hold) -> dict[str, object]:
 
 
 def _charge(charge: Charge) -> dict[str, object]:
-    assert charge.gross_microusdc >= 0, "a gross is never negative"
-    assert 0 <= charge.split_bps <= BASIS_POINTS, "a split is between 0 and 10 000 basis points"
     return {
         "verb": "charge",
         "id": str(charge.request_id),
@@ -77,9 +93,16 @@ def _charge(charge: Charge) -> dict[str, object]:
     }
 
 
-def _post(post: Post) -> dict[str, object]:
+def _check_post(post: Post) -> None:
     assert post.transfers, "a post moves something"
     assert post.event_at.tzinfo is not None, "a moment knows its time zone"
+    for transfer in post.transfers:
+        assert transfer.amount_microusdc > 0, "a transfer moves a positive amount"
+        assert transfer.debit != transfer.credit, "a transfer has two ends"
+        assert _asset(transfer.debit) == _asset(transfer.credit), "two assets never meet"
+
+
+def _post(post: Post) -> dict[str, object]:
     optional: dict[str, object | None] = {
         "slot": post.slot,
         "external_ref": post.external_ref,
@@ -99,9 +122,6 @@ def _post(post: Post) -> dict[str, object]:
 
 
 def _transfer(transfer: Transfer) -> dict[str, object]:
-    assert transfer.amount_microusdc > 0, "a transfer moves a positive amount"
-    assert transfer.debit != transfer.credit, "a transfer has two ends"
-    assert _asset(transfer.debit) == _asset(transfer.credit), "two assets never meet"
     return {
         "debit": transfer.debit,
         "credit": transfer.credit,

@@ -10,6 +10,15 @@ select writer_id, epoch, treasury from settlement.open_writer_v1($1::text)
 -- Applies operations in order; one row each, in the same order.
 select code, available from settlement.apply_v1($1::integer, $2::integer, $3::jsonb)
 
+-- name: settle
+-- Settles holds, charges and voids of requests by sets; no row when the batch must take `apply`.
+select codes, available from settlement.settle_v1($1::integer, $2::integer, $3::smallint[],
+  $4::uuid[], $5::bigint[], $6::bigint[], $7::bigint[], $8::integer[], $9::text[])
+
+-- name: account_ids
+-- The ids of the accounts of these names, where there are any.
+select name, account_id from settlement.account where name = any ($1::text[])
+
 -- name: balance
 -- Turnovers, holds and number of entries of one account.
 select b.dr, b.cr, b.held, b.version

@@ -25,7 +25,7 @@ from settlement.money import MicroUsdc, Slot
 
 _QUERIES: Final = sql.load("settlement.ledger", "ledger.sql")
 # Raised by settlement.apply_v1 and settlement.open_account_v1.
-_FENCED: Final = "PL001"
+FENCED: Final = "PL001"
 _NO_SUCH_ACCOUNT: Final = "PL005"
 ENTRIES_PER_PAGE: Final = 500
 
@@ -94,7 +94,7 @@ async def apply_encoded(tx: Tx, writer: Writer, encoded: Sequence[str]) -> list[
             _QUERIES["apply"], writer.writer_id, writer.epoch, encode_batch(encoded)
         )
     except asyncpg.PostgresError as error:
-        if error.sqlstate == _FENCED:
+        if error.sqlstate == FENCED:
             raise WriterFenced(writer=writer.name, epoch=writer.epoch) from error
         raise
     assert len(rows) == len(encoded), "every operation has an outcome"

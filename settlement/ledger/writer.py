@@ -21,9 +21,10 @@ import structlog
 
 from settlement.db.pool import TRANSIENT, DatabaseUnavailable, Pool, transaction
 from settlement.errors import PodError, Unavailable
-from settlement.ledger.encode import encode
+from settlement.ledger.encode import check
+from settlement.ledger.everyday import EverydayRoad
 from settlement.ledger.operations import Operation, Outcome, Writer
-from settlement.ledger.store import WriterFenced, apply_encoded
+from settlement.ledger.store import WriterFenced
 
 BATCH_SIZE: Final = 100
 QUEUE_SIZE: Final = 2_000
@@ -46,7 +47,7 @@ class WriterClosed(Unavailable):
 class _Waiting:
     """One operation and whoever waits for its outcome."""
 
-    encoded: str
+    operation: Operation
     answer: "asyncio.Future[Outcome]"
 
     def fail(self, error: BaseException) -> None:
@@ -76,6 +77,7 @@ class GroupCommit:
     ) -> None:
         self.writer = writer
         self._pool = pool
+        self._road = EverydayRoad(writer)
         self._batch_size = batch_size
         self._queue_size = queue_size
         self._give_up_seconds = give_up_seconds
@@ -112,13 +114,13 @@ class GroupCommit:
         many wait, `WriterFenced` when this process must stop posting, `DatabaseUnavailable` when
         the books did not answer in time: whether it happened is then unknown, submit it again.
         """
-        encoded = encode(operation)
+        check(operation)
         if self._ended is not None:
             raise self._ended
         if len(self._queue) >= self._queue_size:
             raise WriterBusy(waiting=len(self._queue))
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(encoded=encoded, answer=answer))
+        self._queue.append(_Waiting(operation=operation, answer=answer))
         self._arrived.set()
         return await answer
 
@@ -137,7 +139,7 @@ class GroupCommit:
         try:
             if isinstance(self._ended, WriterFenced):
                 raise self._ended
-            outcomes = await self._apply_until_known([waiting.encoded for waiting in batch])
+            outcomes = await self._apply_until_known([waiting.operation for waiting in batch])
         except WriterFenced as fenced:
             self._ended = fenced
             _answer_all(batch, fenced)
@@ -149,7 +151,7 @@ class GroupCommit:
             for waiting, outcome in zip(batch, outcomes, strict=True):
                 waiting.settle(outcome)
 
-    async def _apply_until_known(self, encoded: Sequence[str]) -> list[Outcome]:
+    async def _apply_until_known(self, operations: Sequence[Operation]) -> list[Outcome]:
         """Apply once, however often that takes: ids make a second time a replay."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._give_up_seconds
@@ -157,9 +159,9 @@ class GroupCommit:
         while True:
             try:
                 async with transaction(self._pool) as tx:
-                    return await apply_encoded(tx, self.writer, encoded)
+                    return await self._road.apply(tx, operations)
             except TRANSIENT as error:
-                _log.warning("books_resubmit", operations=len(encoded), problem=str(error))
+                _log.warning("books_resubmit", operations=len(operations), problem=str(error))
                 if loop.time() >= deadline:
                     raise DatabaseUnavailable(problem=str(error)) from error
             await asyncio.sleep(pause_seconds)

@@ -205,7 +205,7 @@ async def test_two_writers_taking_one_name_at_once_get_one_answer_each(books: Bo
 
 _KILL_WAITERS = """
 select bool_or(pg_terminate_backend(pid)) from pg_stat_activity
- where wait_event_type = 'Lock' and query like '%apply_v1%' and datname = current_database()
+ where wait_event_type = 'Lock' and query ~ '(apply|settle)_v1' and datname = current_database()
 """
 
 
