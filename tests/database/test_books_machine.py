@@ -374,4 +374,4 @@ def test_the_books_answer_as_the_model_does(database: Database) -> None:
     finally:
         session.close()
     assert Machine.seen == set(Code), "every answer there is was compared"
-    assert Machine.everyday[True] > Machine.everyday[False] > 0, "both roads were taken"
+    assert min(Machine.everyday[True], Machine.everyday[False]) >= 10, "both roads were taken"
