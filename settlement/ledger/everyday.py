@@ -136,9 +136,7 @@ class _Columns:
         )
 
 
-_Row = tuple[
-    int, UUID, AccountName | None, AccountName | None, int | None, int | None, str | None
-]
+_Row = tuple[int, UUID, AccountName | None, AccountName | None, int | None, int | None, str | None]
 
 
 def _row(operation: Everyday) -> _Row:

@@ -314,8 +314,8 @@ class BooksMachine(RuleBasedStateMachine):
         self.writers[0] = self.session.run(store.open_writer(self.session.pool, stale.name))
         with pytest.raises(WriterFenced):
             self.session.apply(stale, [factories.deposit(self.world.users[0])])
+        hold = factories.hold(self.world.users[0], 1)
         with pytest.raises(WriterFenced):
-            hold = factories.hold(self.world.users[0], 1)
             self.session.apply(stale, [hold], EverydayRoad(stale))
 
     def _ask(

@@ -101,7 +101,7 @@ async def test_a_backend_killed_mid_commit_is_survived(books: Books) -> None:
     await blocker.execute("select from settlement.writer for update")
     async with GroupCommit(books.pool, books.writer) as group:
         waiting = asyncio.create_task(group.submit(hold))
-        while not await blocker.fetchval(_KILL_WAITERS):  # noqa: ASYNC110 - Postgres has no event
+        while not await blocker.fetchval(_KILL_WAITERS):
             await asyncio.sleep(0.01)
             # Within a transaction the list of backends would stay as it was when first read.
             await blocker.execute("select pg_stat_clear_snapshot()")
