@@ -13,6 +13,7 @@ from settlement.chain.instructions import (
     ExecuteSeizure,
     FundBond,
     Lapse,
+    Pay,
     PostBond,
     ProposeSeizure,
     Release,
@@ -23,6 +24,7 @@ from settlement.chain.instructions import (
 )
 from settlement.chain.layouts import Bond, BondState, SeizureState
 from settlement.chain.program import associated_token_address
+from settlement.money import MicroUsdc
 from tests.program.lives.aims import (
     Aims,
     destinations,
@@ -111,14 +113,33 @@ class BondRules(Aims):
         code=codes,
         beneficiary=beneficiaries,
         again=again,
+        emptied=again,
         by=people,
         spoil=spoils,
     )
     def fund_bond(
-        self, number: str, code: bytes, beneficiary: str, again: bool, by: str, spoil: Spoil
+        self,
+        number: str,
+        code: bytes,
+        beneficiary: str,
+        again: bool,
+        emptied: bool,
+        by: str,
+        spoil: Spoil,
     ) -> None:
         if again:
             code, beneficiary = self.closed(code, beneficiary)
+        if emptied:
+            self.act(
+                Pay(
+                    payer=self.who("right", self.config.payer),
+                    destination=canonical("carol"),
+                    sequence=self.number("last"),
+                    amount_microusdc=MicroUsdc(self.amount("all")),
+                    code=code,
+                    reference=bytes(16),
+                )
+            )
         self.act(
             FundBond(
                 payer=self.who(by, self.config.payer),

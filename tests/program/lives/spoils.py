@@ -21,7 +21,7 @@ UNSPOILED: Final = Spoil()
 _simply_spoiled = st.sampled_from(
     (
         *[Spoil(kind) for kind in ("trailing", "truncated", "surplus", "missing")] * 2,
-        *[Spoil("code", other=n) for n in range(3)],
+        *[Spoil("code", other=n) for n in range(3)] * 3,
         *[Spoil("readonly", n) for n in range(6)],
         *[Spoil("unsigned", n) for n in range(2)] * 2,
     )
