@@ -55,6 +55,13 @@ def test_a_vault_that_lost_money_is_said_to_be_short(left: int) -> None:
     assert life.refuse(sweep(life.world)) == "InsufficientVault"
 
 
+def test_a_frozen_vault_is_said_to_be_frozen_before_it_is_said_to_be_short() -> None:
+    life = new_life()
+    life.world.set_balance(life.world.deployment.bond_vault, 1)
+    life.world.freeze(life.world.deployment.bond_vault)
+    assert life.refuse(sweep(life.world)) == "FrozenTokenAccount"
+
+
 def test_a_donation_changes_nothing_for_a_bond() -> None:
     life = retiring()
     donate(life.world, 3)

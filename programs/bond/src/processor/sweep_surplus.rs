@@ -52,14 +52,14 @@ pub fn process(program: &Key, views: &[AccountView], data: &[u8]) -> Result<(), 
     expect_mint(given.mint, &config.mint)?;
     let vault = TokenAccount::load(given.bond_vault, &config.mint)?;
     let till = TokenAccount::load(given.till_vault, &config.mint)?;
-    let Some(amount) = vault.amount().checked_sub(escrow.total_bonded) else {
-        return Err(Error::InsufficientVault);
-    };
-    if amount == 0 {
+    if vault.amount() == escrow.total_bonded {
         return Err(Error::NothingToSweep);
     }
     vault.check_not_frozen()?;
     till.check_not_frozen()?;
+    let Some(amount) = vault.amount().checked_sub(escrow.total_bonded) else {
+        return Err(Error::InsufficientVault);
+    };
 
     let (from, mint, to) = (given.bond_vault, given.mint, given.till_vault);
     let authority = given.escrow;

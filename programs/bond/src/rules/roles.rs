@@ -11,8 +11,8 @@ const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 /// From granting a role to holding it, in seconds.
 const GRANT_DELAY: i64 = 48 * HOUR;
-/// The arbiter's is as long as a dispute and a decision take: nobody can be put in the judge's
-/// place for a case that is already open.
+/// The arbiter's is as long as a dispute and a decision take under the real terms: nobody can then
+/// be put in the judge's place for a case that is already open. Under the longest terms they could.
 const ARBITER_DELAY: i64 = 21 * DAY;
 /// From a nomination by the admin to the first moment it can be accepted, in seconds.
 pub const NOMINATION_DELAY: i64 = 48 * HOUR;
