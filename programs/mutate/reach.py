@@ -42,7 +42,7 @@ class Reach:
             reached = cast("dict[str, list[int]]", answer["reached"])
             failed = [short(name) for name in cast("list[str]", answer["failed"])]
             self.failing.update(failed)
-            if not failed:
+            if reached and not failed:
                 self._files[self._stamp(file)] = {
                     short(test): [keys[number] for number in numbers]
                     for test, numbers in reached.items()
