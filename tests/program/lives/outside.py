@@ -120,6 +120,7 @@ class OutsideRules(Aims):
     @rule(name=st.sampled_from(("alice", "bob")), to=st.sampled_from(("alice", "bob", "escrow")))
     def an_account_given_away(self, name: str, to: str) -> None:
         """The canonical account of somebody may belong to somebody else."""
+        self.flush()
         at = canonical(name)
         token = self.state.tokens.get(at)
         if token is None:
