@@ -3,13 +3,16 @@
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from cli.workspace import ROOT
-from tests.bench import loop, program, start
+from tests.bench import ledger, loop, program, start
 from tests.bench.harness import Measured, as_json, calibrate, report_of
+from tests.bench.ledger_server import CannotSlowSyncs
 
 BENCHMARKS: dict[str, Callable[[Path], Measured]] = {
+    "ledger": ledger.measure,
     "loop": loop.measure,
     "program": program.measure,
     "start": start.measure,
@@ -23,11 +26,21 @@ def main() -> int:
     )
     parser.add_argument("name", choices=sorted(BENCHMARKS))
     parser.add_argument("--json", action="store_true", help="print one object and nothing else")
+    parser.add_argument(
+        "--slow-sync", action="store_true", help="ledger: once more, each WAL sync taking 5 ms"
+    )
     arguments = parser.parse_args()
+    if arguments.slow_sync:
+        if arguments.name != "ledger":
+            parser.error("--slow-sync is for the ledger")
+        BENCHMARKS["ledger"] = partial(ledger.measure, slow_sync=True)
     place = ROOT / ".pod" / "bench"
     place.mkdir(parents=True, exist_ok=True)
     calibration = calibrate(place)
-    measured = BENCHMARKS[arguments.name](place)
+    try:
+        measured = BENCHMARKS[arguments.name](place)
+    except CannotSlowSyncs as why:
+        parser.error(str(why))
     if arguments.json:
         print(as_json(report_of(arguments.name, measured, calibration)))
     else:
