@@ -2,10 +2,11 @@
 
 import pytest
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 
 from tests.program.attacks.test_damaged import damage
 from tests.program.bonds.life import new_life
-from tests.program.cases import CASES
+from tests.program.cases import CASES, release_case
 
 BOND_AMOUNT_AT = 456  # in Config: the first of the parameters in force
 
@@ -36,3 +37,18 @@ def test_a_cooldown_of_no_time_is_a_cooldown() -> None:
     damage(life, "cooldown", 0)
     life.send(life.retire())
     assert life.bond.release_at == life.bond.retiring_at == life.world.now
+
+
+def test_what_is_left_names_its_version_and_bump() -> None:
+    case = release_case()
+    deployment = case.world.deployment
+    bond = case.instruction.accounts[0].pubkey
+    before = case.world.svm.get_account(bond)
+    assert before is not None
+    case.send()
+    tombstone, escrow = (case.world.svm.get_account(key) for key in (bond, deployment.escrow))
+    assert tombstone is not None
+    assert escrow is not None
+    assert tombstone.data[8:10] == before.data[8:10]
+    canonical = Pubkey.find_program_address([b"escrow"], deployment.program_id)
+    assert (tombstone.data[8], escrow.data[8], escrow.data[9]) == (1, 1, canonical[1])
