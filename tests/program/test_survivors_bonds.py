@@ -39,7 +39,7 @@ def test_a_cooldown_of_no_time_is_a_cooldown() -> None:
     assert life.bond.release_at == life.bond.retiring_at == life.world.now
 
 
-def test_what_is_left_names_its_version_and_bump() -> None:
+def test_what_is_left_names_its_version_its_bump_and_its_code() -> None:
     case = release_case()
     deployment = case.world.deployment
     bond = case.instruction.accounts[0].pubkey
@@ -50,5 +50,6 @@ def test_what_is_left_names_its_version_and_bump() -> None:
     assert tombstone is not None
     assert escrow is not None
     assert tombstone.data[8:10] == before.data[8:10]
+    assert tombstone.data[16:24] == bytes(case.instruction.data[8:16])
     canonical = Pubkey.find_program_address([b"escrow"], deployment.program_id)
     assert (tombstone.data[8], escrow.data[8], escrow.data[9]) == (1, 1, canonical[1])
