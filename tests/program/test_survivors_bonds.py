@@ -43,13 +43,18 @@ def test_what_is_left_names_its_version_its_bump_and_its_code() -> None:
     case = release_case()
     deployment = case.world.deployment
     bond = case.instruction.accounts[0].pubkey
+    case.world.patch(bond, 12, b"\1\1\7\7")  # proposals, evidence, a reason: none of it is left
     before = case.world.svm.get_account(bond)
     assert before is not None
     case.send()
-    tombstone, escrow = (case.world.svm.get_account(key) for key in (bond, deployment.escrow))
+    tombstone = case.world.svm.get_account(bond)
     assert tombstone is not None
-    assert escrow is not None
     assert tombstone.data[8:10] == before.data[8:10]
     assert tombstone.data[16:24] == bytes(case.instruction.data[8:16])
-    canonical = Pubkey.find_program_address([b"escrow"], deployment.program_id)
-    assert (tombstone.data[8], escrow.data[8], escrow.data[9]) == (1, 1, canonical[1])
+    assert tombstone.data[11:16] == bytes(5)
+    assert tombstone.data[8] == 1
+    for seed, key in ((b"escrow", deployment.escrow), (b"payouts", deployment.payouts)):
+        account = case.world.svm.get_account(key)
+        assert account is not None
+        canonical = Pubkey.find_program_address([seed], deployment.program_id)
+        assert (account.data[8], account.data[9]) == (1, canonical[1])
