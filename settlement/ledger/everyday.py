@@ -28,7 +28,7 @@ from settlement.ledger.operations import (
     Void,
     Writer,
 )
-from settlement.ledger.store import FENCED, WriterFenced, apply
+from settlement.ledger.store import apply, stop_if_told
 from settlement.money import LARGEST_AMOUNT_MICROUSDC
 
 Everyday = Hold | Charge | Void
@@ -88,8 +88,7 @@ class EverydayRoad:
                 columns.reasons,
             )
         except asyncpg.PostgresError as error:
-            if error.sqlstate == FENCED:
-                raise WriterFenced(writer=self._writer.name, epoch=self._writer.epoch) from error
+            stop_if_told(error, self._writer)
             raise
         if row is None:
             return None

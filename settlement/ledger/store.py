@@ -24,14 +24,19 @@ from settlement.ledger.operations import AccountName, Balance, Code, Operation, 
 from settlement.money import MicroUsdc, Slot
 
 _QUERIES: Final = sql.load("settlement.ledger", "ledger.sql")
-# Raised by settlement.apply_v1 and settlement.open_account_v1.
-FENCED: Final = "PL001"
+# Raised by the functions and triggers of the books.
+_FENCED: Final = "PL001"
+_NOT_YOURS: Final = "PL006"
 _NO_SUCH_ACCOUNT: Final = "PL005"
 ENTRIES_PER_PAGE: Final = 500
 
 
 class WriterFenced(Conflict):
     """A newer life of this writer has begun, or the books lost its last batch: stop posting."""
+
+
+class WriterNotOurs(WriterFenced):
+    """This writer belongs to another database role: stop posting."""
 
 
 class AccountMissing(NotFound):
@@ -54,9 +59,17 @@ class Entry:
 
 
 async def open_writer(pool: Pool, name: str) -> Writer:
-    """Start a new life of the posting process `name`; older lives are fenced from now on."""
-    async with transaction(pool) as tx:
-        row = await tx.fetchrow(_QUERIES["open_writer"], name)
+    """Start a new life of the posting process `name`; older lives are fenced from now on.
+
+    Who opens a name first owns it. Raises `WriterNotOurs` for every other database role.
+    """
+    try:
+        async with transaction(pool) as tx:
+            row = await tx.fetchrow(_QUERIES["open_writer"], name)
+    except asyncpg.PostgresError as error:
+        if error.sqlstate == _NOT_YOURS:
+            raise WriterNotOurs(writer=name) from error
+        raise
     assert row is not None, "opening a writer answers with one row"
     return Writer(
         writer_id=row["writer_id"],
@@ -80,7 +93,7 @@ async def apply(tx: Tx, writer: Writer, operations: Sequence[Operation]) -> list
     """Carry out `operations` in order, inside the caller's transaction; one outcome for each.
 
     An operation that cannot be done changes nothing and does not stop the others: look at every
-    outcome. Raises `WriterFenced`, after which the transaction is dead.
+    outcome. Raises `WriterFenced` (`WriterNotOurs`), after which the transaction is dead.
     """
     return await apply_encoded(tx, writer, [encode(operation) for operation in operations])
 
@@ -94,11 +107,18 @@ async def apply_encoded(tx: Tx, writer: Writer, encoded: Sequence[str]) -> list[
             _QUERIES["apply"], writer.writer_id, writer.epoch, encode_batch(encoded)
         )
     except asyncpg.PostgresError as error:
-        if error.sqlstate == FENCED:
-            raise WriterFenced(writer=writer.name, epoch=writer.epoch) from error
+        stop_if_told(error, writer)
         raise
     assert len(rows) == len(encoded), "every operation has an outcome"
     return [Outcome(code=Code(row["code"]), available_microusdc=row["available"]) for row in rows]
+
+
+def stop_if_told(error: asyncpg.PostgresError, writer: Writer) -> None:
+    """Raise `WriterFenced` or `WriterNotOurs` when that is what the database said."""
+    if error.sqlstate == _FENCED:
+        raise WriterFenced(writer=writer.name, epoch=writer.epoch) from error
+    if error.sqlstate == _NOT_YOURS:
+        raise WriterNotOurs(writer=writer.name) from error
 
 
 async def balance(conn: ReadConn, name: AccountName) -> Balance:

@@ -5,6 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
+from settlement.db.pool import open_pool
 from settlement.ledger.store import WriterFenced, open_writer
 from tests.conftest import Database
 from tests.wire.coordinator.scripted import answered, delta, events_of, finish
@@ -19,6 +20,15 @@ _CUT = """
 async def cut(w: World) -> None:
     """Every connection of the coordinator to its database is lost at once."""
     await w.pool.fetch(_CUT)
+
+
+async def overtake(database: Database) -> None:
+    """Somebody goes past the lock: another coordinator begins a life as the same writer."""
+    pool = await open_pool(database.dsn, role="pod_coordinator", application="other", size=1)
+    try:
+        await open_writer(pool, "coordinator")
+    finally:
+        await pool.close()
 
 
 async def test_a_stream_outlives_its_database_connections(database: Database) -> None:
@@ -52,7 +62,7 @@ async def overtaken(database: Database) -> None:
     async with world(database.dsn) as w:
         user, operator = await w.user(), await w.operator()
         async with w.agent(operator):
-            await open_writer(w.pool, "coordinator")  # somebody went past the lock
+            await overtake(database)
             async with w.chat(user) as response:
                 assert response.status == 409
             await asyncio.sleep(30)
@@ -78,7 +88,7 @@ async def overtaken_in_an_answer(database: Database) -> None:
         user, operator = await w.user(), await w.operator()
         async with w.agent(operator) as agent:
             async with w.stream(user, agent, delta(content="hello")) as (response, job):
-                await open_writer(w.pool, "coordinator")  # somebody went past the lock
+                await overtake(database)
                 await agent.give(job, finish())
                 await agent.done(job)
                 async for event in events_of(response):
