@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-NOUNS = ("up", "down", "status", "demo", "reconcile", "bond", "deposit", "admin")
+NOUNS = ("up", "down", "status", "demo", "reconcile", "bond", "deposit", "admin", "ledger")
 
 
 def commands(nouns: Sequence[str]) -> typer.Typer:
