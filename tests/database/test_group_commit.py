@@ -205,6 +205,23 @@ async def test_two_writers_taking_one_name_at_once_get_one_answer_each(books: Bo
             )
 
 
+async def test_huge_holds_do_not_take_their_batch_with_them(books: Books) -> None:
+    """Added up they do not fit a number; each still gets its own answer."""
+    await books.apply(factories.deposit(books.host, 2**62))
+    huge = [factories.hold(books.user, 2**63 - 1) for _ in range(3)]
+    below = [factories.hold(factories.TILL, 2**63 - 1), factories.hold(factories.TILL, 5)]
+    async with GroupCommit(books.pool, books.writer) as group:
+        answers = await asyncio.gather(
+            *(group.submit(hold) for hold in (*huge, *below, factories.hold(books.user, 7)))
+        )
+    assert [answer.code.value for answer in answers] == [
+        *("insufficient",) * 3,
+        "overflow",
+        "applied",
+        "applied",
+    ]
+
+
 _KILL_WAITERS = """
 select bool_or(pg_terminate_backend(pid)) from pg_stat_activity
  where wait_event_type = 'Lock' and query ~ '(apply|settle)_v1' and datname = current_database()
