@@ -20,7 +20,10 @@ select c.request_id as row_id, c.writer_id, c.epoch, c.batch_seq, c.ord, c.recor
        h.account_id as hold_account, h.amount as hold_amount, c.user_account, c.operator_account,
        c.treasury_account, c.gross, c.operator_share, c.treasury_share, c.split_bps, c.user_entry,
        c.operator_entry, c.treasury_entry, c.user_balance_after, c.user_available_after
-  from settlement.charge c left join settlement.hold h on h.hold_id = c.request_id
+  from settlement.charge c
+  -- The limits, here and below, keep each look one by key, however large the tables are thought.
+  left join lateral (select account_id, amount from settlement.hold y
+                      where y.hold_id = c.request_id limit 1) as h on true
  where c.writer_id = $1::integer and c.batch_seq between $2::bigint and $3::bigint
 
 -- name: hold_events
@@ -28,7 +31,9 @@ select c.request_id as row_id, c.writer_id, c.epoch, c.batch_seq, c.ord, c.recor
 select e.hold_id as row_id, e.writer_id, e.epoch, e.batch_seq, e.ord, e.recorded_at,
        h.account_id as hold_account, h.amount as hold_amount, e.event, e.reason, h.purpose,
        e.available_after as left_over
-  from settlement.hold_event e left join settlement.hold h using (hold_id)
+  from settlement.hold_event e
+  left join lateral (select account_id, amount, purpose from settlement.hold y
+                      where y.hold_id = e.hold_id limit 1) as h on true
  where e.writer_id = $1::integer and e.batch_seq between $2::bigint and $3::bigint
 
 -- name: txns
@@ -37,7 +42,9 @@ select x.txn_id as row_id, x.writer_id, x.epoch, x.batch_seq, x.ord, x.recorded_
        h.account_id as hold_account, h.amount as hold_amount, x.kind, x.slot, x.event_at,
        x.effective_on, x.external_ref, x.reverses, x.hold_id, x.hold_captured,
        x.available_after as left_over, x.actor, x.reason, x.meta, x.content_sha256
-  from settlement.txn x left join settlement.hold h using (hold_id)
+  from settlement.txn x
+  left join lateral (select account_id, amount from settlement.hold y
+                      where y.hold_id = x.hold_id limit 1) as h on true
  where x.writer_id = $1::integer and x.batch_seq between $2::bigint and $3::bigint
 
 -- name: transfers
@@ -59,10 +66,14 @@ select h.hold_id, h.state, h.captured, h.released,
        case when num_nonnulls(c.request_id, x.txn_id, v.hold_id) = 0 then 0
             else h.amount - coalesce(c.gross, x.hold_captured, 0) end as told_released
   from settlement.hold h
-  left join settlement.hold_event p on p.hold_id = h.hold_id and p.event = 'placed'
-  left join settlement.hold_event v on v.hold_id = h.hold_id and v.event = 'voided'
-  left join settlement.charge c on c.request_id = h.hold_id
-  left join settlement.txn x on x.hold_id = h.hold_id
+  left join lateral (select y.hold_id, y.writer_id, y.epoch from settlement.hold_event y
+                      where y.hold_id = h.hold_id and y.event = 'placed' limit 1) as p on true
+  left join lateral (select y.hold_id from settlement.hold_event y
+                      where y.hold_id = h.hold_id and y.event = 'voided' limit 1) as v on true
+  left join lateral (select y.request_id, y.gross from settlement.charge y
+                      where y.request_id = h.hold_id limit 1) as c on true
+  left join lateral (select y.txn_id, y.hold_captured from settlement.txn y
+                      where y.hold_id = h.hold_id limit 1) as x on true
  where $1::uuid is null or h.hold_id > $1::uuid
  order by h.hold_id limit $2::integer
 

@@ -213,6 +213,23 @@ DAMAGES = {
         " where kind = 'user'",
         rule="hold is its events", row_id=UUID(int=1),
     ),
+    "a hold of another writer": Damage(
+        statement=f"update settlement.hold set writer_id = 2 where hold_id = '{OPEN}'",
+        rule="hold is its events", row_id=OPEN,
+    ),
+    "a writer removed": Damage(
+        statement="delete from settlement.writer where writer_id = 2",
+        rule="row without batch", writer=2, batch=1, ord=1,
+    ),
+    "another asset": Damage(
+        statement="update settlement.account_kind set asset = 'SOL' where kind = 'host';"
+        " update settlement.account set asset = 'SOL' where kind = 'host'",
+        rule="zero sum",
+    ),
+    "another epoch": Damage(
+        statement="update settlement.hold_event set epoch = 2 where event = 'voided'",
+        rule="row", writer=1, batch=3, ord=2, row_id=VOIDED,
+    ),
     "a hold removed": Damage(
         statement=f"delete from settlement.hold where hold_id = '{OPEN}'",
         rule="row", writer=1, batch=2, ord=5, row_id=OPEN,
