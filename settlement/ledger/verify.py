@@ -138,7 +138,9 @@ class _Check:
             wrong = self._fold.take(feed.head, full.batch, full.rows)
             if wrong is not None:
                 return wrong
-        return self._at_heads(cut) or self._fold.gap()
+        gap = self._at_heads(cut) or self._fold.gap()
+        # The entry that is missing may be in a row that no batch has: then that one is named.
+        return None if gap is None else await self._stray() or gap
 
     async def _filled(self, feed: "_Feed", total: int) -> bool:
         """Whether the feed has a batch; where it had to read, the step before it is told."""
