@@ -1,8 +1,9 @@
 """What a stretch of work cost: WAL and table bytes by the server's word, CPU time by the kernel's.
 
-The WAL holds whatever the server wrote, autovacuum's share too. Full page images come after a
-checkpoint and none falls into a run this short (the count is reported): a database that has lived
-longer writes more WAL for the same work.
+The WAL holds whatever the server wrote, autovacuum's share too. After a checkpoint the first change
+of a page writes all of it. No checkpoint falls into a run this short (the count is reported), but
+the restart for slow syncs ends in one, so the WAL figures there are higher; and a database that has
+lived longer writes more for the same work.
 """
 
 import os
