@@ -243,7 +243,8 @@ async def test_asking_is_limited_per_address(database: Database, tmp_path: Path)
         assert answers == [200, 200, 200, 429]
         body = json.dumps({"account": KEY}).encode()
         await judged(market, "POST", path.removeprefix("/v1/pay/"), 429, None, body)
-        assert (await market.http.get(f"{market.url}/v1/pay/icon.png")).status == 200
+        async with market.http.get(f"{market.url}/v1/pay/icon.png") as icon:
+            assert icon.status == 200
 
 
 async def test_the_code_and_its_image(offline: Market) -> None:
