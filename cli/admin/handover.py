@@ -4,7 +4,7 @@ import typer
 
 from cli.admin.plans import handover as plans
 from cli.admin.road import follow
-from cli.admin.words import AddressArgument
+from cli.transaction.options import Address
 from cli.transaction.request import Request, takes_request
 
 handover = typer.Typer(no_args_is_help=True, help="Hand the admin's place over.")
@@ -12,7 +12,7 @@ handover = typer.Typer(no_args_is_help=True, help="Hand the admin's place over."
 
 @handover.command()
 @takes_request
-def nominate(request: Request, nominee: AddressArgument) -> None:
+def nominate(request: Request, nominee: Address) -> None:
     """Name the next admin, who accepts between 48 hours and 14 days from now."""
     follow(request, lambda overview, wallet: plans.nominate(overview, wallet, nominee))
 

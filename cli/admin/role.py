@@ -4,7 +4,8 @@ import typer
 
 from cli.admin.plans import roles
 from cli.admin.road import follow
-from cli.admin.words import AddressArgument, RoleArgument
+from cli.admin.words import RoleArgument
+from cli.transaction.options import Address
 from cli.transaction.request import Request, takes_request
 
 role = typer.Typer(no_args_is_help=True, help="Grant and revoke roles.")
@@ -12,7 +13,7 @@ role = typer.Typer(no_args_is_help=True, help="Grant and revoke roles.")
 
 @role.command()
 @takes_request
-def grant(request: Request, role: RoleArgument, holder: AddressArgument) -> None:
+def grant(request: Request, role: RoleArgument, holder: Address) -> None:
     """Promise a role: it can be taken up after 48 hours, the arbiter's after 21 days."""
     follow(request, lambda overview, wallet: roles.grant(overview, wallet, role.role, holder))
 

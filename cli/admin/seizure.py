@@ -7,7 +7,8 @@ import typer
 
 from cli.admin.plans import seizures
 from cli.admin.road import follow_bond
-from cli.admin.words import Beneficiary, BondArgument
+from cli.admin.words import BondArgument
+from cli.transaction.options import Beneficiary
 from cli.transaction.request import Request, fail, takes_request
 from settlement.errors import PodError
 

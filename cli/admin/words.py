@@ -88,22 +88,12 @@ def bond_word(text: str) -> BondWord:
         return BondWord(address=address(text))
 
 
-AddressArgument = Annotated[Pubkey, typer.Argument(metavar="ADDRESS", parser=address)]
 BondArgument = Annotated[
     BondWord,
     typer.Argument(
         metavar="BOND",
         parser=bond_word,
         help="The bond's code (POD-BOND-XXXXXXXX, or the last eight), or its address.",
-    ),
-]
-Beneficiary = Annotated[
-    Pubkey | None,
-    typer.Option(
-        "--beneficiary",
-        metavar="ADDRESS",
-        parser=address,
-        help="Whose bond, where several people bonded the code.",
     ),
 ]
 RoleArgument = Annotated[RoleWord, typer.Argument(help="Which role.")]

@@ -13,7 +13,7 @@ from cli.bond import standing
 from cli.bond.facts import Facts, NoSuchBond, all_of, locate, read_facts
 from cli.options import DEFAULT_DIRECTORY, AsJson, Directory, workspace_at
 from cli.transaction import options
-from cli.transaction.codes import NotABondCode, bond_code, told_code
+from cli.transaction.codes import told_code
 from cli.transaction.request import fail, open_target
 from cli.transaction.target import Place, place_of
 from settlement.errors import PodError
@@ -40,10 +40,7 @@ def status(
 
     Reads the chain only; needs no key. Exits 1 where no bond was ever posted.
     """
-    try:
-        wanted = bond_code(code)
-    except NotABondCode as error:
-        raise typer.BadParameter(str(error)) from None
+    wanted = options.typed_bond_code(code)
     try:
         place = place_of(workspace_at(directory), rpc=rpc, program_id=program, mint=mint)
         found = asyncio.run(_read(place, wanted, beneficiary))

@@ -16,7 +16,7 @@ from cli.bond.releasing import release as plan_release
 from cli.bond.status import status
 from cli.payment_link import BondStep
 from cli.transaction import options
-from cli.transaction.codes import NotABondCode, bond_code, told_code
+from cli.transaction.codes import told_code
 from cli.transaction.phone import Coordinator, Qr, show_bond_link, show_step_link
 from cli.transaction.proposal import NothingToDo, Proposal
 from cli.transaction.request import Request, Road, run, takes_request
@@ -30,13 +30,6 @@ bond.command(epilog=f"Example: pod bond status {_CODE} --json")(status)
 Planned = Proposal | NothingToDo
 
 
-def _code(text: str) -> bytes:
-    try:
-        return bond_code(text)
-    except NotABondCode as error:
-        raise typer.BadParameter(str(error)) from None
-
-
 def _hash(text: str) -> bytes:
     if not _HASH.fullmatch(text):
         raise typer.BadParameter("a SHA-256 is 64 hex digits")
@@ -45,15 +38,8 @@ def _hash(text: str) -> bytes:
 
 Code = Annotated[
     bytes,
-    typer.Argument(metavar="CODE", parser=_code, help="POD-BOND-XXXXXXXX, or the last eight."),
-]
-Beneficiary = Annotated[
-    Pubkey | None,
-    typer.Option(
-        "--beneficiary",
-        metavar="ADDRESS",
-        parser=options.address,
-        help="Whose bond, where several people bonded the code.",
+    typer.Argument(
+        metavar="CODE", parser=options.typed_bond_code, help="POD-BOND-XXXXXXXX, or the last eight."
     ),
 ]
 
@@ -98,7 +84,7 @@ def post(
 def retire(
     request: Request,
     code: Code,
-    beneficiary: Beneficiary = None,
+    beneficiary: options.Beneficiary = None,
     qr: Qr = False,
     coordinator: Coordinator = None,
 ) -> None:
@@ -113,7 +99,7 @@ def retire(
 def cancel(
     request: Request,
     code: Code,
-    beneficiary: Beneficiary = None,
+    beneficiary: options.Beneficiary = None,
     qr: Qr = False,
     coordinator: Coordinator = None,
 ) -> None:
@@ -128,7 +114,7 @@ def cancel(
 def release(
     request: Request,
     code: Code,
-    beneficiary: Beneficiary = None,
+    beneficiary: options.Beneficiary = None,
     to: Annotated[
         Pubkey | None,
         typer.Option(
@@ -161,7 +147,7 @@ def release(
 def contest(
     request: Request,
     code: Code,
-    beneficiary: Beneficiary = None,
+    beneficiary: options.Beneficiary = None,
     reply_file: Annotated[
         Path | None,
         typer.Option(
@@ -189,14 +175,14 @@ def contest(
 
 @bond.command(epilog=f"Example: pod bond lapse {_CODE}")
 @takes_request
-def lapse(request: Request, code: Code, beneficiary: Beneficiary = None) -> None:
+def lapse(request: Request, code: Code, beneficiary: options.Beneficiary = None) -> None:
     """Clear a seizure that is past its time. Anybody may; nothing moves."""
     _run(request, code, beneficiary, plans.lapse)
 
 
 @bond.command(epilog=f"Example: pod bond execute {_CODE} --beneficiary THEIR_WALLET")
 @takes_request
-def execute(request: Request, code: Code, beneficiary: Beneficiary = None) -> None:
+def execute(request: Request, code: Code, beneficiary: options.Beneficiary = None) -> None:
     """Carry out a seizure whose time has come: the bond goes to the till. Anybody may."""
     _run(request, code, beneficiary, plans.execute)
 
@@ -204,7 +190,7 @@ def execute(request: Request, code: Code, beneficiary: Beneficiary = None) -> No
 @bond.command("hand-over", epilog=f"Example: pod bond hand-over {_CODE} NEW --cosigner new.json")
 @takes_request
 def hand_over(
-    request: Request, code: Code, to: options.Address, beneficiary: Beneficiary = None
+    request: Request, code: Code, to: options.Address, beneficiary: options.Beneficiary = None
 ) -> None:
     """Give the bond to another beneficiary, who signs too (--cosigner, or --unsigned)."""
     _run(request, code, beneficiary, lambda facts, who: plans.hand_over(facts, who, to))

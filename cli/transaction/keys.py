@@ -4,23 +4,22 @@ Order: `--keypair`, `POD_KEYPAIR`, the `keypair_path` of the Solana command line
 standard place. A file others may read is refused before it is opened.
 """
 
-import json
 import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from settlement.chain.signer import keypair_of
 from settlement.errors import NotFound, Refused
 
 KEYPAIR_VARIABLE: Final = "POD_KEYPAIR"
 _SOLANA_CONFIG: Final = ".config/solana/cli/config.yml"
 _STANDARD: Final = ".config/solana/id.json"
 _CONFIGURED: Final = re.compile(r"^keypair_path:\s*(?P<quote>['\"]?)(?P<path>.+?)(?P=quote)\s*$")
-_KEYPAIR_BYTES: Final = 64
 
 
 class NoKeypair(NotFound):
@@ -90,7 +89,7 @@ def read_keypair(path: Path) -> WalletKey:
             raise KeypairUnusable(
                 path=str(path), mode=f"{mode:04o}", problem=f"others may read it: chmod 600 {path}"
             )
-        return WalletKey(Keypair.from_bytes(_numbers(path.read_text())), path)
+        return WalletKey(keypair_of(path.read_text()), path)
     except FileNotFoundError:
         raise NoKeypair(path=str(path)) from None
     except OSError as error:
@@ -98,13 +97,3 @@ def read_keypair(path: Path) -> WalletKey:
     except ValueError:
         problem = "not a keypair: a JSON list of 64 numbers is needed"
         raise KeypairUnusable(path=str(path), problem=problem) from None
-
-
-def _numbers(text: str) -> bytes:
-    decoded: object = json.loads(text)
-    if not isinstance(decoded, list):
-        raise ValueError("not a list")
-    numbers = cast("list[object]", decoded)
-    if len(numbers) != _KEYPAIR_BYTES or not all(isinstance(n, int) for n in numbers):
-        raise ValueError("not 64 numbers")
-    return bytes(cast("list[int]", numbers))

@@ -7,6 +7,7 @@ import typer
 from solders.pubkey import Pubkey
 
 from cli.transaction.carry_out import Client
+from cli.transaction.codes import NotABondCode, bond_code
 from cli.transaction.unsigned import Encoding
 
 _WHERE: Final = "Which deployment"
@@ -22,7 +23,24 @@ def address(text: str) -> Pubkey:
         raise typer.BadParameter(f"{text!r} is not an address (base58, 32 bytes)") from None
 
 
+def typed_bond_code(text: str) -> bytes:
+    """The eight bytes of a bond's code. Raises `typer.BadParameter`."""
+    try:
+        return bond_code(text)
+    except NotABondCode as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 Address = Annotated[Pubkey, typer.Argument(metavar="ADDRESS", parser=address)]
+Beneficiary = Annotated[
+    Pubkey | None,
+    typer.Option(
+        "--beneficiary",
+        metavar="ADDRESS",
+        parser=address,
+        help="Whose bond, where several people bonded the code.",
+    ),
+]
 RpcUrl = Annotated[
     str | None,
     typer.Option(

@@ -36,7 +36,7 @@ class PayerKey:
             mode = stat.S_IMODE(path.stat().st_mode)
             if mode & 0o077:
                 raise KeyFileRefused(path=str(path), mode=oct(mode), problem="chmod 600 it")
-            return cls(Keypair.from_bytes(_numbers(path.read_text())))
+            return cls(keypair_of(path.read_text()))
         except (OSError, ValueError) as error:
             kind = type(error).__name__
             raise KeyFileRefused(path=str(path), problem=f"not a keypair ({kind})") from None
@@ -56,11 +56,12 @@ class PayerKey:
         return str(signature), bytes(Transaction.populate(message, [signature]))
 
 
-def _numbers(text: str) -> bytes:
+def keypair_of(text: str) -> Keypair:
+    """The keypair in a key file's text. ValueError, showing no secret, when it is none."""
     decoded: object = json.loads(text)
     if not isinstance(decoded, list):
         raise ValueError("not a list")
     numbers = cast("list[object]", decoded)
     if len(numbers) != _KEYPAIR_BYTES or not all(isinstance(n, int) for n in numbers):
         raise ValueError("not 64 numbers")
-    return bytes(cast("list[int]", numbers))
+    return Keypair.from_bytes(bytes(cast("list[int]", numbers)))

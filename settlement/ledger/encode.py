@@ -25,9 +25,9 @@ from settlement.ledger.operations import (
 from settlement.money import BASIS_POINTS
 
 
-def encode_batch(encoded: Sequence[str]) -> str:
-    """The array that `settlement.apply_v1` takes, of operations encoded before."""
-    return f"[{','.join(encoded)}]"
+def encode_batch(operations: Sequence[Operation]) -> str:
+    """The array that `settlement.apply_v1` takes. AssertionError when one is malformed."""
+    return f"[{','.join(encode(operation) for operation in operations)}]"
 
 
 def check(operation: Operation) -> None:

@@ -19,7 +19,7 @@ from settlement.db import sql
 from settlement.db.pool import Pool, ReadConn, Tx, transaction
 from settlement.errors import Conflict, NotFound
 from settlement.ledger.accounts import InvalidAccount, describe
-from settlement.ledger.encode import encode, encode_batch
+from settlement.ledger.encode import encode_batch
 from settlement.ledger.operations import AccountName, Balance, Code, Operation, Outcome, Writer
 from settlement.money import MicroUsdc, Slot
 
@@ -95,21 +95,16 @@ async def apply(tx: Tx, writer: Writer, operations: Sequence[Operation]) -> list
     An operation that cannot be done changes nothing and does not stop the others: look at every
     outcome. Raises `WriterFenced` (`WriterNotOurs`), after which the transaction is dead.
     """
-    return await apply_encoded(tx, writer, [encode(operation) for operation in operations])
-
-
-async def apply_encoded(tx: Tx, writer: Writer, encoded: Sequence[str]) -> list[Outcome]:
-    """`apply`, for operations that were encoded when they were handed in."""
-    if not encoded:
+    if not operations:
         return []
     try:
         rows = await tx.fetch(
-            _QUERIES["apply"], writer.writer_id, writer.epoch, encode_batch(encoded)
+            _QUERIES["apply"], writer.writer_id, writer.epoch, encode_batch(operations)
         )
     except asyncpg.PostgresError as error:
         stop_if_told(error, writer)
         raise
-    assert len(rows) == len(encoded), "every operation has an outcome"
+    assert len(rows) == len(operations), "every operation has an outcome"
     return [Outcome(code=Code(row["code"]), available_microusdc=row["available"]) for row in rows]
 
 

@@ -68,7 +68,7 @@ def test_the_other_verbs() -> None:
         Void(hold_id=ID, reason="left"),
         Capture(hold_id=ID, post=post()),
     ]
-    told = json.loads(encode_batch([encode(operation) for operation in operations]))
+    told = json.loads(encode_batch(operations))
     name = str(ID)
     assert told[:3] == [
         {"verb": "hold", "id": name, "account": USER, "amount": 7, "purpose": "request"},

@@ -6,16 +6,16 @@ returns the error. `STATES` says how every state of a bond is reached.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
-from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from settlement.chain import program
-from settlement.chain.program import Bond, ProgramInstruction, SeizureState
+from settlement.chain.program import Bond, SeizureState
 from tests.program.case import CODE, ready
-from tests.program.world import BOND_AMOUNT, COOLDOWN_SECONDS, World
+from tests.program.steps import Step, Trying
+from tests.program.world import BOND_AMOUNT, COOLDOWN_SECONDS
 
 DAY: Final = 86_400
 DISPUTE: Final = 7 * DAY
@@ -26,23 +26,15 @@ REASON: Final = 513
 NO_HASH: Final = bytes(32)
 
 
-class Step(NamedTuple):
-    """An instruction and who signs it."""
-
-    instruction: Instruction
-    signers: tuple[Keypair, ...] = ()
-
-
 def evidence(number: int) -> bytes:
     """The hash of some evidence; different for every number."""
     return bytes([number + 1]) * 32
 
 
 @dataclass(kw_only=True)
-class Life:
+class Life(Trying):
     """A bond on a chain of its own; `owner` is its present beneficiary."""
 
-    world: World
     owner: Keypair
     first: Pubkey
     code: bytes = CODE
@@ -54,22 +46,6 @@ class Life:
     @property
     def bond(self) -> Bond:
         return self.world.bond(self.code, self.first)
-
-    def send(self, *steps: Step) -> None:
-        """All of them in one transaction."""
-        signers = [key for step in steps for key in step.signers]
-        self.world.send(*(step.instruction for step in steps), signers=signers)
-
-    def refuse(self, *steps: Step) -> str:
-        signers = [key for step in steps for key in step.signers]
-        return self.world.refuse(*(step.instruction for step in steps), signers=signers)
-
-    def until(self, time: int) -> None:
-        """Let the clock show this time."""
-        self.world.advance(time - self.world.now)
-
-    def _step(self, instruction: ProgramInstruction, *signers: Keypair) -> Step:
-        return Step(program.build(self.world.deployment, instruction), signers)
 
     def retire(self, by: Keypair | None = None) -> Step:
         by = by or self.owner

@@ -5,7 +5,7 @@ returns the error.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from solders.instruction import Instruction
 from solders.keypair import Keypair
@@ -17,11 +17,10 @@ from settlement.chain.program import (
     Config,
     InitialParameters,
     PauseBit,
-    ProgramInstruction,
     Role,
 )
 from tests.program.cases import CODE, EVIDENCE, ready
-from tests.program.world import World
+from tests.program.steps import Step, Trying
 
 HOUR: Final = 3_600
 DAY: Final = 24 * HOUR
@@ -50,35 +49,13 @@ NOBODY_NOMINATED: Final[dict[str, Any]] = {
 }
 
 
-class Step(NamedTuple):
-    """An instruction and who signs it."""
-
-    instruction: Instruction
-    signers: tuple[Keypair, ...] = ()
-
-
 @dataclass(kw_only=True)
-class Office:
+class Office(Trying):
     """The owners of one deployment, and what they can try."""
-
-    world: World
 
     @property
     def config(self) -> Config:
         return self.world.config()
-
-    def send(self, *steps: Step) -> None:
-        """All of them in one transaction."""
-        signers = [key for step in steps for key in step.signers]
-        self.world.send(*(step.instruction for step in steps), signers=signers)
-
-    def refuse(self, *steps: Step) -> str:
-        signers = [key for step in steps for key in step.signers]
-        return self.world.refuse(*(step.instruction for step in steps), signers=signers)
-
-    def until(self, time: int) -> None:
-        """Let the clock show this time."""
-        self.world.advance(time - self.world.now)
 
     def person(self, name: str) -> Keypair:
         """Somebody of the world by name."""
@@ -161,9 +138,6 @@ class Office:
         told = self.refuse(self.as_role(role, by), never)
         assert told in ("InvalidInstruction", "Unauthorized", "RoleVacant", *_NOTHING_TO_ACT_ON)
         return told not in ("Unauthorized", "RoleVacant")
-
-    def _step(self, instruction: ProgramInstruction, *signers: Keypair) -> Step:
-        return Step(self.world.build(instruction), signers)
 
 
 def new_office() -> Office:

@@ -4,48 +4,23 @@ Each JavaScript file is one client library; it gets a chain of its own and is to
 environment variables. The packages are pinned by package-lock.json.
 """
 
-import asyncio
 import dataclasses
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 from localnet.embedded import cluster_server, quick_settings
+from tests.wire.npm import install, run
 
 HERE = Path(__file__).parent
 
 pytestmark = [pytest.mark.foreign, pytest.mark.timeout(300)]
 
 
-async def run(*command: str, environment: dict[str, str] | None = None) -> str:
-    """Run to the end in this folder and return what was printed; fails with it."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=HERE,
-        env={**os.environ, **(environment or {})},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    text = output.decode()
-    assert process.returncode == 0, text
-    return text
-
-
 @pytest.fixture
 async def installed() -> None:
     """The packages of the lock file are in node_modules."""
-    if shutil.which("npm") is None:
-        pytest.fail("npm is missing: install Node.js 20 or later")
-    if not (HERE / "node_modules").exists():
-        await run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+    await install(HERE)
 
 
 @pytest.mark.parametrize("client", ["web3", "kit"])
@@ -59,6 +34,7 @@ async def test_the_client_runs_unmodified(client: str, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     async with cluster_server(settings, data=tmp_path / "chain", keys=keys) as chain:
         output = await run(
+            HERE,
             "node",
             "--test",
             f"{client}.test.mjs",
