@@ -23,7 +23,7 @@ class Stages:
         self._logs = logs
         self._changed = changed
         self._stages: list[list[Child]] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[int, list[asyncio.Task[None]]] = {}
 
     def __iter__(self) -> Iterator[Child]:
         for stage in self._stages:
@@ -37,7 +37,7 @@ class Stages:
     async def bring_up(self, number: int) -> None:
         """Start a stage and return when all of it is ready. Raises `CannotStart`."""
         stage = self._stages[number]
-        self._tasks += [asyncio.create_task(child.run()) for child in stage]
+        self._tasks[number] = [asyncio.create_task(child.run()) for child in stage]
         try:
             async with asyncio.timeout(START_SECONDS):
                 while not all(child.ready.is_set() for child in stage):
@@ -50,10 +50,10 @@ class Stages:
             raise CannotStart(f"not healthy after {START_SECONDS:.0f} s: {told}") from None
 
     async def stop(self) -> None:
-        """Stop everything, the last started first."""
-        for stage in reversed(self._stages):
-            await asyncio.gather(*(child.stop() for child in stage))
-        await asyncio.gather(*self._tasks)
+        """Stop everything, the last started first; each stage is told stopped before the next."""
+        for number in reversed(range(len(self._stages))):
+            await asyncio.gather(*(child.stop() for child in self._stages[number]))
+            await asyncio.gather(*self._tasks.get(number, ()))
 
     def kill(self) -> None:
         """End every process at once."""
