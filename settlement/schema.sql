@@ -14,7 +14,8 @@ create table settlement.account_kind (
   side text not null check (side in ('asset', 'liability', 'equity', 'revenue', 'expense')),
   asset text not null check (asset in ('USDC', 'SOL')),
   floored boolean not null,                         -- credits - debits - holds stays >= 0
-  parent text,                                      -- reports add children up under this name
+  -- Reports add an account up under regexp_replace(name, pattern, parent).
+  parent text,
   gl_code text not null
 );
 insert into settlement.account_kind (kind, pattern, side, asset, floored, parent, gl_code) values
@@ -31,7 +32,20 @@ insert into settlement.account_kind (kind, pattern, side, asset, floored, parent
   ('quarantine', '^quarantine$', 'liability', 'USDC', true, null, '2070'),
   ('refund_pool', '^refund-pool$', 'liability', 'USDC', true, null, '2080'),
   ('treasury', '^treasury$', 'revenue', 'USDC', false, null, '4010'),
-  ('treasury_child', '^treasury:[a-z][a-z0-9_-]*$', 'revenue', 'USDC', false, 'treasury', '4010');
+  ('treasury_child', '^treasury:[a-z][a-z0-9_-]*$', 'revenue', 'USDC', false, 'treasury', '4010'),
+  ('recovery', '^recovery$', 'revenue', 'USDC', false, null, '4090'),
+  ('upstream', '^upstream:[a-z][a-z0-9_-]*$', 'liability', 'USDC', false, null, '2090'),
+  ('upstream_cost', '^cost:upstream:[a-z][a-z0-9_-]*$', 'expense', 'USDC', false, null, '5010'),
+  ('upstream_cost_child', '^(cost:upstream:[a-z][a-z0-9_-]*):[a-z][a-z0-9_-]*$', 'expense', 'USDC',
+   false, '\1', '5010'),
+  ('external', '^external:[a-z][a-z0-9_-]*$', 'asset', 'USDC', false, null, '1110'),
+  ('receivable_card', '^receivable:card$', 'asset', 'USDC', false, null, '1120'),
+  ('card_fees', '^fees:card$', 'expense', 'USDC', false, null, '5130'),
+  ('drawings', '^drawings$', 'equity', 'USDC', false, null, '3010'),
+  ('chain_sol', '^chain:sol:[1-9A-HJ-NP-Za-km-z]{32,44}$', 'asset', 'SOL', false, null, '1020'),
+  ('funding_sol', '^funding:sol$', 'equity', 'SOL', false, null, '3020'),
+  ('rent', '^rent$', 'expense', 'SOL', false, null, '5110'),
+  ('network_fees', '^fees:network$', 'expense', 'SOL', false, null, '5120');
 
 create table settlement.account (
   account_id bigint generated always as identity primary key,
@@ -374,7 +388,10 @@ grant execute on function settlement.open_account_v1(text, text), settlement.ope
 select settlement.open_account_v1(name, kind) from (values
   ('chain:till', 'chain_vault'), ('chain:bond', 'chain_vault'),
   ('unexplained-out', 'unexplained_out'), ('bad-debt', 'bad_debt'), ('suspense', 'suspense'),
-  ('quarantine', 'quarantine'), ('refund-pool', 'refund_pool'), ('treasury', 'treasury')
+  ('quarantine', 'quarantine'), ('refund-pool', 'refund_pool'), ('treasury', 'treasury'),
+  ('recovery', 'recovery'), ('receivable:card', 'receivable_card'), ('fees:card', 'card_fees'),
+  ('drawings', 'drawings'), ('funding:sol', 'funding_sol'), ('rent', 'rent'),
+  ('fees:network', 'network_fees')
 ) as x (name, kind);
 
 -- Everybody of ours reads the books; nobody but the functions above writes them.

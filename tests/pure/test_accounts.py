@@ -7,7 +7,15 @@ import pytest
 
 from settlement.chain.movement import Vault
 from settlement.ledger import accounts
-from settlement.ledger.accounts import CHART, AccountKind, InvalidAccount, Side, describe
+from settlement.ledger.accounts import (
+    CHART,
+    AccountKind,
+    Asset,
+    InvalidAccount,
+    Side,
+    describe,
+    parent_of,
+)
 from settlement.ledger.operations import AccountName
 from tests import factories
 
@@ -27,6 +35,18 @@ NAMES = {
     accounts.REFUND_POOL: AccountKind.REFUND_POOL,
     accounts.TREASURY: AccountKind.TREASURY,
     accounts.treasury("coordinator"): AccountKind.TREASURY_CHILD,
+    accounts.RECOVERY: AccountKind.RECOVERY,
+    accounts.upstream("openai"): AccountKind.UPSTREAM,
+    accounts.upstream_cost("openai"): AccountKind.UPSTREAM_COST,
+    accounts.upstream_cost("openai", "coordinator"): AccountKind.UPSTREAM_COST_CHILD,
+    accounts.external("mercury"): AccountKind.EXTERNAL,
+    accounts.RECEIVABLE_CARD: AccountKind.RECEIVABLE_CARD,
+    accounts.CARD_FEES: AccountKind.CARD_FEES,
+    accounts.DRAWINGS: AccountKind.DRAWINGS,
+    accounts.chain_sol(factories.bond_address("payer")): AccountKind.CHAIN_SOL,
+    accounts.FUNDING_SOL: AccountKind.FUNDING_SOL,
+    accounts.RENT: AccountKind.RENT,
+    accounts.NETWORK_FEES: AccountKind.NETWORK_FEES,
 }
 
 
@@ -47,6 +67,8 @@ def test_the_chart_has_every_kind_once() -> None:
         *("", "user", "user:", f"user:{ID} ", f" user:{ID}", f"user:{ID}\n", f"USER:{ID}"),
         *(f"user:{str(ID).upper()}", f"host:{ID}x", "chain:other", "treasury:", "treasury:A"),
         *("bond-unenrolled:0OIl", "suspense ", "wallet:x", "user:" + "0" * 37),
+        *("chain:sol:", "chain:sol:0OIl", "upstream:", "upstream:a:b", "cost:upstream:a:b:c"),
+        *("cost:upstream:a:", "external:", "receivable:bank", "fees:", "funding:usdc"),
     ],
 )
 def test_any_other_name_is_refused(name: str) -> None:
@@ -61,9 +83,32 @@ def test_names_are_what_the_books_call_them() -> None:
     assert accounts.chain_vault(Vault.TILL) == "chain:till"
 
 
-def test_what_we_owe_has_a_floor_and_what_is_on_chain_has_none() -> None:
+def test_what_we_owe_has_a_floor_but_an_upstream_that_was_paid_in_advance() -> None:
     for spec in CHART:
-        assert spec.floored == (spec.side is Side.LIABILITY), spec.kind
+        may_be_owed_to_us = spec.kind is AccountKind.UPSTREAM
+        assert spec.floored == (spec.side is Side.LIABILITY and not may_be_owed_to_us), spec.kind
+
+
+def test_lamports_are_counted_apart() -> None:
+    assert {spec.kind for spec in CHART if spec.asset is Asset.SOL} == {
+        AccountKind.CHAIN_SOL,
+        AccountKind.FUNDING_SOL,
+        AccountKind.RENT,
+        AccountKind.NETWORK_FEES,
+    }
+
+
+def test_children_are_added_up_under_their_parent() -> None:
+    parents = {name: parent_of(name) for name in NAMES}
+    assert {name: parent for name, parent in parents.items() if parent is not None} == {
+        accounts.treasury("coordinator"): accounts.TREASURY,
+        accounts.upstream_cost("openai", "coordinator"): accounts.upstream_cost("openai"),
+    }
+    for child, parent in parents.items():
+        if parent is not None:
+            parts = [describe(name) for name in (child, parent)]
+            assert len({(part.side, part.asset, part.gl_code) for part in parts}) == 1
+            assert parent_of(parent) is None
 
 
 def test_a_name_fits_one_kind_only() -> None:
