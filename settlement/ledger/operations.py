@@ -35,6 +35,29 @@ class TransactionKind(StrEnum):
     WITHDRAWAL_PAID = "withdrawal_paid"
     OUTFLOW_UNEXPLAINED = "outflow_unexplained"
     ADJUSTMENT = "adjustment"
+    SUSPENSE_ASSIGNED = "suspense_assigned"
+    QUARANTINE_ASSIGNED = "quarantine_assigned"
+    CARD_TOPPED_UP = "card_topped_up"
+    CARD_SETTLED = "card_settled"  # what the card company owed us is in the bank
+    REFUND_POOL_PAID = "refund_pool_paid"
+    REFUND_POOL_BACKED = "refund_pool_backed"  # the treasury pays what seizures do not cover
+    DRAWINGS_PAID = "drawings_paid"
+    OUTFLOW_EXPLAINED = "outflow_explained"
+    OUTFLOW_WRITTEN_OFF = "outflow_written_off"
+    RECOVERED = "recovered"
+    DEBT_COLLECTED = "debt_collected"
+    LATE_CAPTURE = "late_capture"  # a request settled after its hold was given back
+    REQUEST_REFUNDED = "request_refunded"
+    UPSTREAM_SERVED = "upstream_served"  # a request that no operator served
+    UPSTREAM_PAID = "upstream_paid"
+    UPSTREAM_COST_CORRECTED = "upstream_cost_corrected"
+    CHILD_SWEPT = "child_swept"  # one writer's part, moved into the account it is a part of
+    PAYER_FUNDED = "payer_funded"  # lamports into a fee payer
+    PAYER_DRAWN = "payer_drawn"  # lamports taken out of one again
+    NETWORK_FEE_PAID = "network_fee_paid"
+    RENT_PAID = "rent_paid"
+    RENT_RETURNED = "rent_returned"
+    REVERSAL = "reversal"
 
 
 class HoldPurpose(StrEnum):
