@@ -1,0 +1,37 @@
+-- name: cut
+-- How far each writer has written, at one moment: what lies at or below it never changes.
+select writer_id, name, head_seq as seq from settlement.writer
+ where head_seq > 0 order by writer_id
+
+-- name: batch_sizes
+-- One page of a writer's batches and how many rows each has, after a number and up to the cut.
+select seq, n from settlement.batch
+ where writer_id = $1::integer and seq > $2::bigint and seq <= $3::bigint
+ order by seq limit $4::integer
+
+-- name: legs
+-- The movements of a range of a writer's batches, each cause's together, debits first.
+select e.batch_seq, e.ord, e.account_id, e.entry, e.dr, e.cr, e.kind, e.cause_id, e.external_ref,
+       e.slot, e.event_at, e.recorded_at,
+       (e.event_at at time zone 'utc')::date as effective_on
+  from settlement.entry e
+ where e.writer_id = $1::integer and e.batch_seq between $2::bigint and $3::bigint
+ order by e.batch_seq, e.ord, e.cr > 0, e.account_id, e.entry
+
+-- name: touched
+-- By account, of such a range: its first day, and what it moved before one day; not beyond another.
+select m.account_id, min(m.effective_on) as first_day,
+       coalesce(sum(m.dr) filter (where m.effective_on < $4::date), 0)::bigint as dr_before,
+       coalesce(sum(m.cr) filter (where m.effective_on < $4::date), 0)::bigint as cr_before
+  from (select e.account_id, e.dr, e.cr,
+               (e.event_at at time zone 'utc')::date as effective_on
+          from settlement.entry e
+         where e.writer_id = $1::integer and e.batch_seq between $2::bigint and $3::bigint) as m
+ where $5::date is null or m.effective_on <= $5::date
+ group by m.account_id
+
+-- name: accounts
+-- What these accounts are called and where reports put them.
+select a.account_id, a.name, k.side, k.asset, k.gl_code
+  from settlement.account a join settlement.account_kind k using (kind)
+ where a.account_id = any ($1::bigint[])
