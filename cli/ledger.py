@@ -17,6 +17,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from cli.ledger_export import export
+from cli.ledger_trial import trial_balance
 from cli.options import DEFAULT_DIRECTORY, AsJson, Directory, give_up, workspace_at
 from settlement.db.pool import TRANSIENT, open_pool
 from settlement.errors import PodError
@@ -28,12 +30,19 @@ _SAVE_SECONDS: Final = 3.0
 _NO_ANSWER: Final = 2
 _STOPPED: Final = 130
 
-ledger = typer.Typer(no_args_is_help=True, help="The books: are they what their history says?")
+ledger = typer.Typer(
+    no_args_is_help=True,
+    help="The books: what they say, and whether it is what their history says.",
+)
 
 
 @ledger.callback()
 def books() -> None:
-    """The books: are they what their history says?"""
+    """The books: what they say, and whether it is what their history says."""
+
+
+ledger.command("export")(export)
+ledger.command("trial-balance")(trial_balance)
 
 
 @ledger.command()

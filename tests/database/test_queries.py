@@ -34,6 +34,8 @@ ROLE_OF_FILE = {
     "settlement/payouts/outcome.sql": "pod_indexer",
     "settlement/payouts/payouts.sql": "pod_settlement",
     "settlement/payouts/sign.sql": "pod_signer",
+    "settlement/reports/journal.sql": "pod_finance",
+    "settlement/reports/trial.sql": "pod_finance",
     "settlement/withdrawals.sql": "pod_coordinator",
 }
 

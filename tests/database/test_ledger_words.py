@@ -1,0 +1,182 @@
+"""`pod ledger export` and `pod ledger trial-balance` as they are typed, flag by flag."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from cli.workspace import ROOT
+from tests import factories
+from tests.conftest import Database
+from tests.database.conftest import Books
+from tests.database.traffic import random_day
+from tests.database.words import typed
+from tests.foreign_books import read_beancount
+
+_DAY = factories.NOW.date().isoformat()
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+async def test_each_format_is_exported(database: Database) -> None:
+    await random_day(database, seed=1, steps=8)
+    beancount = await typed("export", "--format", "beancount", dsn=database.dsn)
+    assert (beancount.code, beancount.err) == (0, "")
+    read = read_beancount(beancount.out)
+    assert read.errors == ()
+    hledger = await typed("export", "--format", "hledger", dsn=database.dsn)
+    assert hledger.out.count("\n\n") == len(read.entries)
+    jsonl = await typed("export", "--format", "jsonl", dsn=database.dsn)
+    assert len(jsonl.out.splitlines()) == 1 + len(read.entries)
+
+
+async def test_an_export_goes_to_a_file(books: Books, tmp_path: Path) -> None:
+    file = tmp_path / "books.jsonl"
+    file.write_text("older")
+    words = ("export", "--format", "jsonl")
+    printed = await typed(*words, dsn=books.database.dsn)
+    answer = await typed(*words, "--output", str(file), dsn=books.database.dsn)
+    assert (answer.code, answer.err) == (0, "")
+    assert file.read_text() == printed.out
+    assert f"1 transactions, SHA-256 {sha256(file.read_bytes()).hexdigest()}" in answer.out
+    assert names_in(tmp_path) == [file.name]
+
+
+async def test_an_export_that_fails_leaves_the_file(books: Books, tmp_path: Path) -> None:
+    file = tmp_path / "books"
+    file.write_text("older")
+    away = "postgresql://nobody@127.0.0.1:1/none"
+    words = ("export", "--format", "jsonl", "--output")
+    answer = await typed(*words, str(file), dsn=away)
+    assert (answer.code, answer.out) == (1, "")
+    assert "does not answer" in answer.err
+    assert names_in(tmp_path) == [file.name]
+    assert file.read_text() == "older"
+    for place in (tmp_path, tmp_path / "none" / "file"):
+        answer = await typed(*words, str(place), dsn=books.database.dsn)
+        assert (answer.code, answer.out) == (1, "")
+        assert "cannot be written there" in answer.err
+
+
+async def test_days_are_chosen(books: Books) -> None:
+    dsn, words = books.database.dsn, ("export", "--format", "jsonl")
+    before = (factories.NOW - timedelta(days=1)).date().isoformat()
+    after = (factories.NOW + timedelta(days=1)).date().isoformat()
+    one = await typed(*words, "--from", _DAY, "--to", _DAY, dsn=dsn)
+    assert len(one.out.splitlines()) == 2
+    earlier = await typed(*words, "--to", before, dsn=dsn)
+    assert json.loads(earlier.out)["to"] == before
+    later = json.loads((await typed(*words, "--from", after, dsn=dsn)).out)
+    assert (later["from"], len(later["opening"])) == (after, 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("export",), "Missing option '--format'"),
+        (("export", "--format", "csv"), "'csv' is not one of"),
+        (("export", "--format", "jsonl", "--from", "yesterday"), "Write a day as 2026-11-30."),
+        (("export", "--format", "jsonl", "--to", "2026-13-01"), "option=--to, got=2026-13-01"),
+        (
+            ("export", "--format", "jsonl", "--from", "2026-11-03", "--to", _DAY),
+            "--from is after --to.",
+        ),
+        (("trial-balance", "--at", "now"), "Write a moment with its zone"),
+        (("trial-balance", "--at", "2026-11-02T12:00:00"), "option=--at, got=2026-11-02T12:00:00"),
+        (("trial-balance", "--at", "0001-01-01T00:00:00+14:00"), "Write a moment with its zone"),
+    ],
+    ids=str,
+)
+async def test_what_is_typed_wrongly_is_told(words: tuple[str, ...], told: str) -> None:
+    answer = await typed(*words, dsn="postgresql://nobody@127.0.0.1:1/none")
+    assert (answer.code, answer.out) == (2, "")
+    assert told in " ".join(answer.err.replace("│", " ").split())
+
+
+async def test_a_database_is_needed(tmp_path: Path) -> None:
+    for words in (("export", "--format", "jsonl"), ("trial-balance",)):
+        answer = await typed(*words, "--directory", str(tmp_path), dsn=None)
+        assert (answer.code, answer.out) == (1, "")
+        assert "Nothing is running" in answer.err
+
+
+async def test_a_database_without_books(empty_database: Database) -> None:
+    answer = await typed("trial-balance", "--json", dsn=empty_database.dsn)
+    assert answer.code == 1
+    assert json.loads(answer.out)["error"] in ("books_unreadable", "database_unavailable")
+
+
+async def test_the_trial_balance(books: Books) -> None:
+    answer = await typed("trial-balance", "--json", dsn=books.database.dsn)
+    assert (answer.code, answer.err) == (0, "")
+    told = json.loads(answer.out)
+    assert (told["at"], told["balanced"]) == (None, True)
+    assert told["totals"] == [{"asset": "USDC", "debit": 25_000_000, "credit": 25_000_000}]
+    till, user = told["lines"]
+    assert (till["account"], till["gl"], till["debit"]) == ("chain:till", "1010", 25_000_000)
+    assert (user["account"], user["credit"], user["balance"]) == (
+        books.user,
+        25_000_000,
+        "25.000000",
+    )
+    table = (await typed("trial-balance", dsn=books.database.dsn)).out
+    assert re.search(rf"2010 +{books.user} +USDC +25\.000000\n", table)
+    assert re.search(r"1010 +chain:till +USDC +25\.000000 +\n", table)
+    assert re.search(r" total +USDC +25\.000000 +25\.000000", table)
+
+
+async def test_the_trial_balance_at_a_moment(books: Books) -> None:
+    moment = await books.fetchval("select clock_timestamp()")
+    assert isinstance(moment, datetime)
+    await books.apply(factories.deposit(books.user, 1))
+    for at, told in (
+        (moment, 25_000_000),
+        (moment + timedelta(days=1), 25_000_001),
+        (moment - timedelta(days=1), None),
+    ):
+        answer = await typed(
+            *("trial-balance", "--json", "--at", at.isoformat()), dsn=books.database.dsn
+        )
+        found = json.loads(answer.out)
+        assert (answer.code, found["at"]) == (0, at.isoformat())
+        assert [total["debit"] for total in found["totals"]] == ([] if told is None else [told])
+
+
+def test_a_bar_is_shown_on_a_terminal(books: Books, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    words = ("export", "--format", "jsonl", "--output", str(tmp_path / "books"))
+    subprocess.run(
+        [sys.executable, "-m", "cli", "ledger", *words],
+        cwd=ROOT,
+        env={**os.environ, "POD_DATABASE": books.database.dsn, "TERM": "xterm"},
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        check=True,
+    )
+    os.close(theirs)
+    assert b"batches" in os.read(ours, 65_536)
+    os.close(ours)
+
+
+def test_a_reader_that_has_enough(books: Books) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "cli", "ledger", "export", "--format", "jsonl"],
+        cwd=ROOT,
+        env={**os.environ, "POD_DATABASE": books.database.dsn},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait() in (0, 1)
+        assert b"Traceback" not in process.stderr.read()
