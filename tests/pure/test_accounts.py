@@ -39,7 +39,7 @@ NAMES = {
     accounts.upstream("openai"): AccountKind.UPSTREAM,
     accounts.upstream_cost("openai"): AccountKind.UPSTREAM_COST,
     accounts.upstream_cost("openai", "coordinator"): AccountKind.UPSTREAM_COST_CHILD,
-    accounts.external("mercury"): AccountKind.EXTERNAL,
+    accounts.external("bank"): AccountKind.EXTERNAL,
     accounts.RECEIVABLE_CARD: AccountKind.RECEIVABLE_CARD,
     accounts.CARD_FEES: AccountKind.CARD_FEES,
     accounts.DRAWINGS: AccountKind.DRAWINGS,
