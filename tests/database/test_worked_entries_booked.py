@@ -3,6 +3,7 @@
 from dataclasses import replace
 from uuid import uuid4
 
+from settlement.clock import SystemClock, new_id
 from settlement.db.pool import reading
 from settlement.ledger import accounts, store
 from settlement.ledger.accounts import describe
@@ -43,7 +44,7 @@ def _itself(entry: WorkedEntry) -> list[Operation]:
         # The page's entries share one movement; here each is an event of its own.
         return [replace(made, transaction_id=uuid4(), external_ref=f"test:{entry.title}")]
     (user, operator, _), *_ = entry.rows
-    gross, request = entry.given["gross"], uuid4()
+    gross, request = entry.given["gross"], new_id(SystemClock())
     return [
         factories.hold(user, gross, hold_id=request),
         factories.charge(request, user, operator, gross),

@@ -17,7 +17,7 @@ import pytest
 from settlement.chain.movement import ChainMoment, MovementKey, Vault
 from settlement.ledger import accounts, postings
 from settlement.ledger.accounts import InvalidAccount
-from settlement.ledger.operations import AccountName, Charge, Post, TransactionKind, Transfer
+from settlement.ledger.operations import AccountName, Post, TransactionKind, Transfer
 from settlement.ledger.postings import Refund, Voucher
 from settlement.money import Lamports, MicroUsdc, Slot
 from tests import factories
@@ -197,7 +197,7 @@ def test_the_accounting_day_can_be_another_one() -> None:
 def test_what_excludes_each_other_has_one_name() -> None:
     """The books refuse a second post of the same reference."""
     moved = KEY.reference
-    charge = Charge(request_id=REQUEST, user=USER, operator=HOST, gross_microusdc=FIVE)
+    charge = factories.charge(REQUEST, USER, HOST, FIVE)
     assert_same_name(
         postings.suspense_assigned(VOUCHER, moved, USER, FIVE),
         postings.quarantine_assigned(VOUCHER, moved, {USER: FIVE}),

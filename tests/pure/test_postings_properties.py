@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from settlement.ledger import accounts, encode, postings
 from settlement.ledger.accounts import describe
-from settlement.ledger.operations import AccountName, Charge, Post, Transfer
+from settlement.ledger.operations import AccountName, Post, Transfer
 from settlement.ledger.postings import Refund
 from settlement.money import LARGEST_AMOUNT_MICROUSDC, MicroUsdc, split_gross
+from tests import factories
 from tests.pure.worked_entries import (
     ALICE,
     CALLS,
@@ -90,13 +91,7 @@ def test_a_late_capture_pays_the_operator_as_the_charge_would_have(
     gross: int, split_bps: int, data: st.DataObject
 ) -> None:
     borne = MicroUsdc(data.draw(st.integers(0, gross)))
-    charge = Charge(
-        request_id=REQUEST,
-        user=ALICE,
-        operator=OSCAR,
-        gross_microusdc=MicroUsdc(gross),
-        split_bps=split_bps,
-    )
+    charge = factories.charge(REQUEST, ALICE, OSCAR, gross, split_bps=split_bps)
     paid = by_account(*postings.charge_transfers(charge, COORDINATOR))
     late = by_account(*postings.late_capture(VOUCHER, charge, COORDINATOR, borne).transfers)
     assert (late[OSCAR], late[COORDINATOR]) == (paid[OSCAR], paid[COORDINATOR])
