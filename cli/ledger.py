@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from cli.ledger_export import export
+from cli.ledger_statement import balance, statement
 from cli.ledger_trial import trial_balance
 from cli.options import DEFAULT_DIRECTORY, AsJson, Directory, give_up, workspace_at
 from settlement.db.pool import TRANSIENT, open_pool
@@ -43,6 +44,8 @@ def books() -> None:
 
 ledger.command("export")(export)
 ledger.command("trial-balance")(trial_balance)
+ledger.command("statement")(statement)
+ledger.command("balance")(balance)
 
 
 @ledger.command()

@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
-import pytest
-
 from cli.workspace import ROOT
 from tests import factories
 from tests.conftest import Database
@@ -77,29 +75,6 @@ async def test_days_are_chosen(books: Books) -> None:
     assert json.loads(earlier.out)["to"] == before
     later = json.loads((await typed(*words, "--from", after, dsn=dsn)).out)
     assert (later["from"], len(later["opening"])) == (after, 2)
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (("export",), "Missing option '--format'"),
-        (("export", "--format", "csv"), "'csv' is not one of"),
-        (("export", "--format", "jsonl", "--from", "yesterday"), "Write a day as 2026-11-30."),
-        (("export", "--format", "jsonl", "--to", "2026-13-01"), "option=--to, got=2026-13-01"),
-        (
-            ("export", "--format", "jsonl", "--from", "2026-11-03", "--to", _DAY),
-            "--from is after --to.",
-        ),
-        (("trial-balance", "--at", "now"), "Write a moment with its zone"),
-        (("trial-balance", "--at", "2026-11-02T12:00:00"), "option=--at, got=2026-11-02T12:00:00"),
-        (("trial-balance", "--at", "0001-01-01T00:00:00+14:00"), "Write a moment with its zone"),
-    ],
-    ids=str,
-)
-async def test_what_is_typed_wrongly_is_told(words: tuple[str, ...], told: str) -> None:
-    answer = await typed(*words, dsn="postgresql://nobody@127.0.0.1:1/none")
-    assert (answer.code, answer.out) == (2, "")
-    assert told in " ".join(answer.err.replace("│", " ").split())
 
 
 async def test_a_database_is_needed(tmp_path: Path) -> None:

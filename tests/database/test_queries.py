@@ -35,6 +35,7 @@ ROLE_OF_FILE = {
     "settlement/payouts/payouts.sql": "pod_settlement",
     "settlement/payouts/sign.sql": "pod_signer",
     "settlement/reports/journal.sql": "pod_finance",
+    "settlement/reports/statement.sql": "pod_finance",
     "settlement/reports/trial.sql": "pod_finance",
     "settlement/withdrawals.sql": "pod_coordinator",
 }

@@ -1,0 +1,51 @@
+-- name: account
+-- The account of this name and where it stands; its newest entry has the number `entries`.
+select a.account_id, a.name, k.side, k.asset, k.gl_code, b.dr, b.cr, b.held, b.version as entries
+  from settlement.account a
+  join settlement.account_kind k using (kind)
+  join settlement.balance b using (account_id)
+ where a.name = $1::text
+
+-- name: before
+-- What an account's entries up to and including a number add up to.
+select coalesce(sum(e.dr), 0)::bigint as dr, coalesce(sum(e.cr), 0)::bigint as cr,
+       count(*)::bigint as entries
+  from settlement.entry e
+ where e.account_id = $1::bigint and e.entry <= $2::bigint
+
+-- name: recorded
+-- What was recorded of an account at or before a moment.
+select coalesce(sum(e.dr), 0)::bigint as dr, coalesce(sum(e.cr), 0)::bigint as cr,
+       count(*)::bigint as entries
+  from settlement.entry e
+ where e.account_id = $1::bigint and e.recorded_at <= $2::timestamptz
+
+-- name: at_slot
+-- By slot what has one; what has none, up to the newest time known at or below that slot.
+with known as (
+  select max(k.event_at) as newest from settlement.entry k where k.slot <= $2::bigint
+)
+select n.newest, coalesce(sum(e.dr), 0)::bigint as dr, coalesce(sum(e.cr), 0)::bigint as cr,
+       count(e.entry)::bigint as entries
+  from known n
+  left join settlement.entry e
+    on e.account_id = $1::bigint
+   and (e.slot <= $2::bigint or (e.slot is null and e.event_at <= n.newest))
+ group by n.newest
+
+-- name: first_since
+-- The first entry of an account that was recorded at or after a moment.
+select min(e.entry) from settlement.entry e
+ where e.account_id = $1::bigint and e.recorded_at >= $2::timestamptz
+
+-- name: last_until
+-- The last entry of an account that was recorded at or before a moment.
+select max(e.entry) from settlement.entry e
+ where e.account_id = $1::bigint and e.recorded_at <= $2::timestamptz
+
+-- name: lines
+-- One page of an account's entries in their order, after a number and up to another.
+select e.entry, e.dr, e.cr, e.kind, e.cause_id, e.external_ref, e.slot, e.event_at, e.recorded_at
+  from settlement.entry e
+ where e.account_id = $1::bigint and e.entry > $2::bigint and e.entry <= $3::bigint
+ order by e.entry limit $4::integer
