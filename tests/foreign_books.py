@@ -2,13 +2,13 @@
 
 import csv
 import subprocess
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
 from beancount import loader
 from beancount.core import data
+from beancount.ops import summarize
 
 # Account and commodity → balance, debits positive.
 Balances = dict[tuple[str, str], Decimal]
@@ -41,15 +41,7 @@ class ReadBooks:
     errors: tuple[str, ...]
     opened: tuple[str, ...]
     entries: tuple[Entry, ...]
-
-    @property
-    def balances(self) -> Balances:
-        """What every account ends with, summed from beancount's own entries."""
-        sums: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
-        for entry in self.entries:
-            for posting in entry.postings:
-                sums[posting.account, posting.commodity] += posting.number
-        return dict(sums)
+    balances: Balances  # what every account ends with that is not at zero
 
 
 def read_beancount(text: str) -> ReadBooks:
@@ -59,7 +51,18 @@ def read_beancount(text: str) -> ReadBooks:
         errors=tuple(str(error) for error in errors),
         opened=tuple(entry.account for entry in entries if isinstance(entry, data.Open)),
         entries=tuple(_entry(entry) for entry in entries if isinstance(entry, data.Transaction)),
+        balances=_balances(entries),
     )
+
+
+def _balances(entries: data.Entries) -> Balances:
+    found, _ = summarize.balance_by_account(entries)  # pyright: ignore[reportUnknownMemberType]
+    balances: Balances = {}
+    for account, inventory in found.items():
+        for units, _ in inventory:
+            assert units.number is not None
+            balances[account, units.currency] = units.number
+    return balances
 
 
 def _entry(entry: data.Transaction) -> Entry:
@@ -83,12 +86,13 @@ def _posting(posting: data.Posting) -> Posting:
 
 
 def hledger_balances(text: str) -> Balances:
-    """What hledger says every account ends with; it checks the file strictly first."""
+    """What hledger says every account ends with that is not at zero; it first checks strictly."""
     _hledger(text, "check", "--strict")
     words = ("balance", "--flat", "--empty", "--no-total", "--layout=bare", "--output-format=csv")
     table = _hledger(text, *words)
     rows = csv.DictReader(table.splitlines())
-    return {(row["account"], row["commodity"]): Decimal(row["balance"]) for row in rows}
+    told = {(row["account"], row["commodity"]): Decimal(row["balance"]) for row in rows}
+    return {name: balance for name, balance in told.items() if balance}
 
 
 def _hledger(text: str, *words: str) -> str:

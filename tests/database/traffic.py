@@ -1,7 +1,8 @@
 """A day of random business, through the functions that the services use.
 
 Three writers work at once: the coordinator charges requests by group commit, the indexer books what
-it sees on chain, settlement pays out. A seed decides what is tried; the books decide what is done.
+it sees on chain (in USDC and in SOL), settlement pays out and puts right. A seed decides what is
+tried; the books decide what is done.
 """
 
 import asyncio
@@ -15,24 +16,25 @@ from uuid import UUID
 
 from settlement.chain.movement import ChainMoment, MovementKey, Vault
 from settlement.charges import Charges
+from settlement.clock import SystemClock, new_id
 from settlement.db.pool import Pool, open_pool, transaction
 from settlement.errors import PodError
 from settlement.ledger import accounts, postings, store
 from settlement.ledger.operations import (
-    AccountName,
     Capture,
     HoldPurpose,
     Operation,
     Post,
-    TransactionKind,
     Void,
     Writer,
 )
 from settlement.ledger.writer import GroupCommit
-from settlement.money import MicroUsdc, Slot
+from settlement.money import Lamports, MicroUsdc, Slot
 from tests import factories
 from tests.conftest import Database
 
+_STRANGER = factories.bond_address("stranger")
+PAYER = factories.bond_address("payer")
 _AMOUNTS = (1, 2, 7, 999, 1_000_000, 25_000_000, 123_456_789)
 
 
@@ -44,7 +46,7 @@ class Day:
     users: list[UUID]
     providers: list[UUID]
     done: Counter[str] = field(default_factory=Counter[str])
-    posted: list[Post] = field(default_factory=list[Post])
+    paid_by_card: list[Post] = field(default_factory=list[Post])
     _slot: int = 1_000
 
     def id(self) -> UUID:
@@ -100,7 +102,7 @@ async def _people(pool: Pool, day: Day) -> None:
     names = [accounts.user(user) for user in day.users]
     for provider in day.providers:
         names += [accounts.host(provider), accounts.bond(provider), accounts.bond_pending(provider)]
-    names.append(accounts.bond_unenrolled(factories.bond_address("stranger")))
+    names += [accounts.bond_unenrolled(_STRANGER), accounts.chain_sol(PAYER)]
     async with transaction(pool) as tx:
         for name in names:
             await store.open_account(tx, name)
@@ -114,8 +116,6 @@ async def _apply(pool: Pool, writer: Writer, day: Day, operations: Sequence[Oper
         name = post.kind.value if isinstance(post, Post) else type(operation).__name__
         if outcome.done:
             day.done[name] += 1
-            if isinstance(post, Post):
-                day.posted.append(post)
 
 
 async def _requests(pool: Pool, day: Day, steps: int) -> None:
@@ -128,7 +128,7 @@ async def _requests(pool: Pool, day: Day, steps: int) -> None:
 
 
 async def _request(charges: Charges, day: Day) -> None:
-    request_id, user = day.id(), day.random.choice(day.users)
+    request_id, user = new_id(SystemClock()), day.random.choice(day.users)
     provider, held = day.random.choice(day.providers), day.amount()
     gross = MicroUsdc(day.random.choice((0, 1, 3, held // 2, held)))
     ending = day.random.choice(("charge", "charge", "charge", "void"))
@@ -146,19 +146,17 @@ async def _request(charges: Charges, day: Day) -> None:
 
 
 async def _chain(pool: Pool, writer: Writer, day: Day, steps: int) -> None:
-    """What the indexer sees: money in, bonds and what becomes of them, and mistakes undone."""
+    """What the indexer sees: money in, bonds and what becomes of them, what it cost."""
     for _ in range(steps):
         count = day.random.choice((1, 1, 2, 3))
         await _apply(pool, writer, day, [_movement(day) for _ in range(count)])
-        if day.posted and day.random.random() < 0.3:
-            await _apply(pool, writer, day, [_reversal(day, day.random.choice(day.posted))])
 
 
 def _movement(day: Day) -> Post:
     key, moment = day.seen()
     amount, provider = day.amount(), day.random.choice(day.providers)
     bond, pending = accounts.bond(provider), accounts.bond_pending(provider)
-    stranger = accounts.bond_unenrolled(factories.bond_address("stranger"))
+    stranger = accounts.bond_unenrolled(_STRANGER)
     return day.random.choice(
         (
             lambda: _deposit(day, day.random.choice(day.users), amount),
@@ -174,6 +172,11 @@ def _movement(day: Day) -> Post:
             lambda: postings.outflow_unexplained(key, moment, Vault.TILL, amount),
             lambda: postings.quarantined(key, moment, Vault.BOND, -amount),
             lambda: postings.quarantined(key, moment, Vault.BOND, amount),
+            lambda: postings.payer_funded(key, moment, PAYER, Lamports(amount)),
+            lambda: postings.network_fee_paid(key, moment, PAYER, Lamports(5_000), Lamports(9)),
+            lambda: postings.rent_paid(key, moment, PAYER, Lamports(amount)),
+            lambda: postings.rent_returned(key, moment, PAYER, Lamports(amount)),
+            lambda: postings.drawings_paid(key, moment, amount),
         )
     )()
 
@@ -185,25 +188,10 @@ def _deposit(day: Day, user: UUID, amount: int) -> Post:
     )
 
 
-def _reversal(day: Day, post: Post) -> Post:
-    """The same the other way round, the next day."""
-    return replace(
-        post,
-        transaction_id=day.id(),
-        kind=TransactionKind.ADJUSTMENT,
-        transfers=tuple(replace(one, debit=one.credit, credit=one.debit) for one in post.transfers),
-        effective_on=post.effective_on + timedelta(days=1),
-        external_ref=None,
-        slot=None,
-        reverses=post.transaction_id,
-        reason='booked by mistake; "undone"',
-    )
-
-
 async def _payouts(pool: Pool, writer: Writer, day: Day, steps: int) -> None:
-    """Withdrawals: set aside first, then paid or given back; and what suspense is assigned to."""
+    """Withdrawals: set aside first, then paid or given back; and what people put right."""
     for _ in range(steps):
-        account: AccountName = accounts.host(day.random.choice(day.providers))
+        account = accounts.host(day.random.choice(day.providers))
         hold = factories.hold(
             account, 1 + day.random.randrange(5_000), hold_id=day.id(), purpose=HoldPurpose.PAYOUT
         )
@@ -213,10 +201,19 @@ async def _payouts(pool: Pool, writer: Writer, day: Day, steps: int) -> None:
             (Capture(hold_id=hold.hold_id, post=paid), Void(hold_id=hold.hold_id, reason="late"))
         )
         await _apply(pool, writer, day, [hold])
-        await _apply(pool, writer, day, [ended, _assignment(day)])
+        await _apply(pool, writer, day, [ended, *_corrections(day, moment)])
 
 
-def _assignment(day: Day) -> Post:
+def _corrections(day: Day, moment: ChainMoment) -> list[Post]:
+    """Suspense assigned, a card that paid, and now and then one of these undone the next day."""
     user = accounts.user(day.random.choice(day.users))
-    moved = factories.transfer(accounts.SUSPENSE, user, 1 + day.random.randrange(500))
-    return factories.post(moved, transaction_id=day.id())
+    amount = MicroUsdc(1 + day.random.randrange(500))
+    voucher = postings.Voucher(actor="test", event_at=moment.block_time, reason='a "wrong" one; so')
+    later = replace(voucher, effective_on=voucher.day + timedelta(days=1))
+    done = [
+        postings.suspense_assigned(voucher, f"chain:test, {day.id()}:0", user, amount),
+        postings.card_topped_up(voucher, str(day.id()), user, amount),
+    ]
+    undone = day.random.choice(day.paid_by_card) if day.paid_by_card else done[1]
+    day.paid_by_card.append(done[1])
+    return [*done, postings.reversal(later, undone.transaction_id, undone.transfers)]
