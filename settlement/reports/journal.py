@@ -4,6 +4,9 @@ The cut (writer → head) is read first; rows above it are not read, and rows at
 change. So the same cut tells the same transactions for ever, and pages of batches need no common
 snapshot: each is one short statement.
 
+An account's entries are numbered without a gap, so a reading of a whole cut knows when some of them
+are not there (an archived partition): then nothing is told (`EntriesMissing`).
+
 Told are first what a report must know before its first line (`open_journal`: which accounts there
 are, where they stood), then the transactions in the order in which they were recorded
 (`transactions`). Each reads the books once, in pages.
@@ -22,6 +25,7 @@ import asyncpg
 
 from settlement.db import sql
 from settlement.db.pool import Pool, reading, retried
+from settlement.errors import Unavailable
 from settlement.ledger.accounts import Side
 from settlement.reports.transaction import (
     Account,
@@ -43,6 +47,29 @@ _ACCOUNTS_AT_ONCE: Final = 5_000
 Record = asyncpg.Record
 # Told after each page: how many more batches have been read.
 Told = Callable[[int], None]
+
+
+class EntriesMissing(Unavailable):
+    """Some of an account's entries are not at hand any more: history that was archived."""
+
+
+class Numbers:
+    """Which entries were seen of each account, to tell whether there were others."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[int] = Counter()
+        self._newest: dict[int, int] = {}
+
+    def saw(self, account_id: int, entries: int, newest: int) -> None:
+        """Some entries, and the highest number among them."""
+        self._seen[account_id] += entries
+        self._newest[account_id] = max(newest, self._newest.get(account_id, 0))
+
+    def check(self) -> None:
+        """Raises `EntriesMissing`."""
+        for account_id, newest in self._newest.items():
+            if self._seen[account_id] != newest:
+                raise EntriesMissing(account=account_id, seen=self._seen[account_id], newest=newest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,17 +106,24 @@ async def spans(pool: Pool, head: Head) -> AsyncGenerator[Span]:
 
 
 async def open_journal(pool: Pool, cut: Cut, days: Days, told: Told) -> Opening:
-    """What must be known before the first transaction of these days is told."""
+    """What must be known before the first transaction of these days is told.
+
+    Raises `EntriesMissing`.
+    """
     first: dict[int, date] = {}
     before: Counter[int] = Counter()
+    numbers = Numbers()
     for head in cut:
         async with aclosing(spans(pool, head)) as pages:
             async for span in pages:
                 for row in await read_span(pool, QUERIES["touched"], span, days.first, days.last):
                     account_id: int = row["account_id"]
-                    first[account_id] = min(row["first_day"], first.get(account_id, date.max))
-                    before[account_id] += row["dr_before"] - row["cr_before"]
+                    numbers.saw(account_id, row["entries"], row["newest"])
+                    if row["first_day"] is not None:
+                        first[account_id] = min(row["first_day"], first.get(account_id, date.max))
+                        before[account_id] += row["dr_before"] - row["cr_before"]
                 told(span.last - span.first + 1)
+    numbers.check()
     named = await read_accounts(pool, first)
     standings = tuple(
         Standing(account=account, units=before[account.account_id])

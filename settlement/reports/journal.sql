@@ -19,15 +19,16 @@ select e.batch_seq, e.ord, e.account_id, e.entry, e.dr, e.cr, e.kind, e.cause_id
  order by e.batch_seq, e.ord, e.cr > 0, e.account_id, e.entry
 
 -- name: touched
--- By account, of such a range: its first day, and what it moved before one day; not beyond another.
-select m.account_id, min(m.effective_on) as first_day,
+-- By account, of such a range: first day up to a last one, what it moved before another, its numbers.
+select m.account_id, count(*) as entries, max(m.entry) as newest,
+       min(m.effective_on) filter (where $5::date is null or m.effective_on <= $5::date)
+         as first_day,
        coalesce(sum(m.dr) filter (where m.effective_on < $4::date), 0)::bigint as dr_before,
        coalesce(sum(m.cr) filter (where m.effective_on < $4::date), 0)::bigint as cr_before
-  from (select e.account_id, e.dr, e.cr,
+  from (select e.account_id, e.entry, e.dr, e.cr,
                (e.event_at at time zone 'utc')::date as effective_on
           from settlement.entry e
          where e.writer_id = $1::integer and e.batch_seq between $2::bigint and $3::bigint) as m
- where $5::date is null or m.effective_on <= $5::date
  group by m.account_id
 
 -- name: accounts

@@ -26,7 +26,7 @@ from settlement.ledger.accounts import describe
 from settlement.ledger.operations import AccountName
 from settlement.ledger.store import AccountMissing
 from settlement.money import Slot
-from settlement.reports.journal import Record, account_of
+from settlement.reports.journal import EntriesMissing, Record, account_of
 from settlement.reports.transaction import Account
 
 _QUERIES: Final = sql.load("settlement.reports", "statement.sql")
@@ -131,7 +131,8 @@ async def statement(
 ) -> Statement:
     """The entries after number `after`, recorded at or between the two moments.
 
-    Raises `InvalidAccount`, `AccountMissing`, and `EntryUnknown` when `after` is not reached yet.
+    Raises `InvalidAccount`, `AccountMissing`, `EntriesMissing`, and `EntryUnknown` when `after` is
+    not reached yet.
     """
     assert 0 < limit <= MOST_LINES, "a page is not empty, and not everything"
     found = await _find(conn, name)
@@ -158,7 +159,7 @@ def _lines(account: Account, before: Turnover, rows: list[Record]) -> tuple[Line
     lines: list[Line] = []
     for row in rows:
         entry += 1
-        assert row["entry"] == entry, "an account's entries have no gap"
+        _check_all_there(seen=entry, newest=row["entry"])
         dr, cr = dr + row["dr"], cr + row["cr"]
         lines.append(Line(**dict(row), balance=account.natural(dr, cr)))
     return tuple(lines)
@@ -168,10 +169,12 @@ async def balance_before(conn: ReadConn, account_id: int, entry: int) -> Turnove
     """What an account's entries up to and including this number add up to.
 
     Every opening balance comes from here, so this is the one place to begin at a stored sum.
+    Raises `EntriesMissing`.
     """
     row = await conn.fetchrow(_QUERIES["before"], account_id, entry)
     assert row is not None, "a sum is one row"
-    return Turnover(**dict(row))
+    _check_all_there(seen=row["entries"], newest=entry)
+    return _turnover(row)
 
 
 async def balance_now(conn: ReadConn, name: AccountName) -> Standing:
@@ -185,7 +188,7 @@ async def balance_now(conn: ReadConn, name: AccountName) -> Standing:
 async def balance_at_entry(conn: ReadConn, name: AccountName, entry: int) -> Standing:
     """Where the account stood after its entry of this number; 0 is before the first.
 
-    Raises `InvalidAccount`, `AccountMissing`, `EntryUnknown`.
+    Raises `InvalidAccount`, `AccountMissing`, `EntriesMissing`, `EntryUnknown`.
     """
     found = await _find(conn, name)
     _check_entry(found, entry)
@@ -196,25 +199,26 @@ async def balance_at_entry(conn: ReadConn, name: AccountName, entry: int) -> Sta
 async def balance_at(conn: ReadConn, name: AccountName, moment: datetime) -> Standing:
     """Where the account stood by what was recorded at or before the moment.
 
-    Raises `InvalidAccount`, `AccountMissing`.
+    Raises `InvalidAccount`, `AccountMissing`, `EntriesMissing`.
     """
     found = await _find(conn, name)
     row = await conn.fetchrow(_QUERIES["recorded"], found.key, moment)
     assert row is not None, "a sum is one row"
-    return Standing(account=found.account, turnover=Turnover(**dict(row)))
+    _check_all_there(seen=row["seen"], newest=max(row["newest"], found.newest))
+    return Standing(account=found.account, turnover=_turnover(row))
 
 
 async def balance_at_slot(conn: ReadConn, name: AccountName, slot: Slot) -> Standing:
     """Where the account stood at a slot, by the rule above.
 
-    Raises `InvalidAccount`, `AccountMissing`, `SlotUnknown`.
+    Raises `InvalidAccount`, `AccountMissing`, `EntriesMissing`, `SlotUnknown`.
     """
     found = await _find(conn, name)
     row = await conn.fetchrow(_QUERIES["at_slot"], found.key, slot)
-    if row is None or row["newest"] is None:
+    if row is None or row["known_at"] is None:
         raise SlotUnknown(slot=slot)
-    turnover = Turnover(dr=row["dr"], cr=row["cr"], entries=row["entries"])
-    return Standing(account=found.account, turnover=turnover)
+    _check_all_there(seen=row["seen"], newest=max(row["newest"], found.newest))
+    return Standing(account=found.account, turnover=_turnover(row))
 
 
 async def _find(conn: ReadConn, name: AccountName) -> _Found:
@@ -222,8 +226,18 @@ async def _find(conn: ReadConn, name: AccountName) -> _Found:
     if row is None:
         describe(name)  # one that cannot be is told apart from one that is not yet
         raise AccountMissing(account=name)
-    turnover = Turnover(dr=row["dr"], cr=row["cr"], entries=row["entries"])
-    return _Found(now=Standing(account=account_of(row), turnover=turnover, held=row["held"]))
+    now = Standing(account=account_of(row), turnover=_turnover(row), held=row["held"])
+    return _Found(now=now)
+
+
+def _turnover(row: Record) -> Turnover:
+    return Turnover(dr=row["dr"], cr=row["cr"], entries=row["entries"])
+
+
+def _check_all_there(*, seen: int, newest: int) -> None:
+    # Numbers begin at 1 and have no gap.
+    if seen != newest:
+        raise EntriesMissing(seen=seen, newest=newest)
 
 
 def _check_entry(found: _Found, entry: int) -> None:

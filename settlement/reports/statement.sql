@@ -14,24 +14,30 @@ select coalesce(sum(e.dr), 0)::bigint as dr, coalesce(sum(e.cr), 0)::bigint as c
  where e.account_id = $1::bigint and e.entry <= $2::bigint
 
 -- name: recorded
--- What was recorded of an account at or before a moment.
-select coalesce(sum(e.dr), 0)::bigint as dr, coalesce(sum(e.cr), 0)::bigint as cr,
-       count(*)::bigint as entries
+-- What was recorded of an account at or before a moment; and which of its entries there are at all.
+select coalesce(sum(e.dr) filter (where e.recorded_at <= $2::timestamptz), 0)::bigint as dr,
+       coalesce(sum(e.cr) filter (where e.recorded_at <= $2::timestamptz), 0)::bigint as cr,
+       count(*) filter (where e.recorded_at <= $2::timestamptz) as entries,
+       count(*) as seen, coalesce(max(e.entry), 0) as newest
   from settlement.entry e
- where e.account_id = $1::bigint and e.recorded_at <= $2::timestamptz
+ where e.account_id = $1::bigint
 
 -- name: at_slot
 -- By slot what has one; what has none, up to the newest time known at or below that slot.
 with known as (
   select max(k.event_at) as newest from settlement.entry k where k.slot <= $2::bigint
+),
+told as (
+  select e.entry, e.dr, e.cr,
+         e.slot <= $2::bigint or (e.slot is null and e.event_at <= n.newest) as counts
+    from settlement.entry e cross join known n where e.account_id = $1::bigint
 )
-select n.newest, coalesce(sum(e.dr), 0)::bigint as dr, coalesce(sum(e.cr), 0)::bigint as cr,
-       count(e.entry)::bigint as entries
-  from known n
-  left join settlement.entry e
-    on e.account_id = $1::bigint
-   and (e.slot <= $2::bigint or (e.slot is null and e.event_at <= n.newest))
- group by n.newest
+select (select newest from known) as known_at,
+       coalesce(sum(t.dr) filter (where t.counts), 0)::bigint as dr,
+       coalesce(sum(t.cr) filter (where t.counts), 0)::bigint as cr,
+       count(*) filter (where t.counts) as entries,
+       count(*) as seen, coalesce(max(t.entry), 0) as newest
+  from told t
 
 -- name: first_since
 -- The first entry of an account that was recorded at or after a moment.

@@ -15,7 +15,15 @@ from typing import Final
 from settlement.db import sql
 from settlement.db.pool import Pool, reading, retried
 from settlement.reports.amounts import decimal_text
-from settlement.reports.journal import Record, Told, account_of, read_accounts, read_span, spans
+from settlement.reports.journal import (
+    Numbers,
+    Record,
+    Told,
+    account_of,
+    read_accounts,
+    read_span,
+    spans,
+)
 from settlement.reports.transaction import Account, Cut
 
 _QUERIES: Final = sql.load("settlement.reports", "trial.sql")
@@ -116,16 +124,23 @@ async def trial_balance(pool: Pool) -> TrialBalance:
 
 
 async def trial_balance_at(pool: Pool, cut: Cut, at: datetime, told: Told) -> TrialBalance:
-    """As things stood at a moment, by what the cut holds. Raises `DatabaseUnavailable`."""
+    """As things stood at a moment, by what the cut holds.
+
+    Raises `EntriesMissing`, and `DatabaseUnavailable` when the database stays away.
+    """
     debits: Counter[int] = Counter()
     credits_: Counter[int] = Counter()
+    numbers = Numbers()
     for head in cut:
         async with aclosing(spans(pool, head)) as pages:
             async for span in pages:
                 for row in await read_span(pool, _QUERIES["turnovers"], span, at):
-                    debits[row["account_id"]] += row["dr"]
-                    credits_[row["account_id"]] += row["cr"]
+                    numbers.saw(row["account_id"], row["entries"], row["newest"])
+                    if row["moved"]:
+                        debits[row["account_id"]] += row["dr"]
+                        credits_[row["account_id"]] += row["cr"]
                 told(span.last - span.first + 1)
+    numbers.check()
     named = await read_accounts(pool, debits)
     return _in_order(
         at, (Line(account=one, dr=debits[key], cr=credits_[key]) for key, one in named.items())

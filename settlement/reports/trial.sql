@@ -1,9 +1,11 @@
 -- name: turnovers
 -- By account, of a range of a writer's batches: what was recorded at or before a moment.
-select e.account_id, sum(e.dr)::bigint as dr, sum(e.cr)::bigint as cr
+select e.account_id, count(*) as entries, max(e.entry) as newest,
+       coalesce(sum(e.dr) filter (where e.recorded_at <= $4::timestamptz), 0)::bigint as dr,
+       coalesce(sum(e.cr) filter (where e.recorded_at <= $4::timestamptz), 0)::bigint as cr,
+       bool_or(e.recorded_at <= $4::timestamptz) as moved
   from settlement.entry e
  where e.writer_id = $1::integer and e.batch_seq between $2::bigint and $3::bigint
-   and e.recorded_at <= $4::timestamptz
  group by e.account_id
 
 -- name: standings
