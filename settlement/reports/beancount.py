@@ -7,6 +7,7 @@ our names become one. Numbers have every decimal place of their asset, so what b
 """
 
 import re
+from functools import cache
 from typing import Final
 
 from settlement.ledger.accounts import Side
@@ -28,12 +29,17 @@ _CAPITAL: Final = "-Z"
 
 def account_name(account: Account) -> str:
     """`user:0b1c…` as `Liabilities:User:0b1c…`."""
-    return ":".join([_ROOTS[account.side], *map(_part, account.name.split(":"))])
+    return _written(account.side, account.name)
 
 
 def book_name(name: str) -> str:
     """The name that our books have for it."""
     return ":".join(map(_original, name.split(":")[1:]))
+
+
+@cache  # an account is named once for every leg it has
+def _written(side: Side, name: str) -> str:
+    return ":".join([_ROOTS[side], *map(_part, name.split(":"))])
 
 
 def _part(original: str) -> str:
