@@ -1,14 +1,19 @@
 """`pod ledger export` and `pod ledger trial-balance` as they are typed, flag by flag."""
 
+import asyncio
 import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+
+import asyncpg
+import pytest
 
 from cli.workspace import ROOT
 from tests import factories
@@ -18,6 +23,11 @@ from tests.database.traffic import random_day
 from tests.database.words import typed
 from tests.foreign_books import read_beancount
 
+_UNTIL_SOMEBODY_WAITS = """
+do $$ begin
+  while not exists (select from pg_locks where not granted) loop perform pg_sleep(0.02); end loop;
+end $$
+"""
 _DAY = factories.NOW.date().isoformat()
 
 
@@ -63,6 +73,31 @@ async def test_an_export_that_fails_leaves_the_file(books: Books, tmp_path: Path
         answer = await typed(*words, str(place), dsn=books.database.dsn)
         assert (answer.code, answer.out) == (1, "")
         assert "cannot be written there" in answer.err
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+async def test_an_export_that_is_stopped_leaves_the_file(
+    stop: signal.Signals, books: Books, tmp_path: Path
+) -> None:
+    file = tmp_path / "books"
+    file.write_text("older")
+    blocking = await asyncpg.connect(books.database.dsn)
+    try:
+        await blocking.execute("begin; lock table settlement.batch")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "cli", "ledger", "export", "--format", "jsonl"),
+            *("--output", str(file)),
+            cwd=ROOT,
+            env={**os.environ, "POD_DATABASE": books.database.dsn},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        await blocking.execute(_UNTIL_SOMEBODY_WAITS)
+        process.send_signal(stop)
+        _, err = await process.communicate()
+    finally:
+        await blocking.close()
+    assert (process.returncode, err) == (130, b"stopped\n")
+    assert (names_in(tmp_path), file.read_text()) == ([file.name], "older")
 
 
 async def test_days_are_chosen(books: Books) -> None:
