@@ -1,8 +1,9 @@
 """Puts settlement's processes together: the payout worker, the signer, one comparison.
 
-The worker numbers, builds and sends payouts, turns pending bond money into bonds, and compares the
-books with the chain. One is active per deployment, by an advisory lock; others stand by. The ledger
-writer is opened only under that lock, because opening it ends the older life of the same writer.
+The worker numbers, builds and sends payouts, turns pending bond money into bonds, compares the
+books with the chain, and makes the days that requests will settle into. One is active per
+deployment, by an advisory lock; others stand by. The ledger writer is opened only under that lock,
+because opening it ends the older life of the same writer.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from settlement.chain.transport import RpcUnavailable
 from settlement.clock import Clock, SystemClock
 from settlement.config import ReconcileSettings, SignerSettings, WorkerSettings
 from settlement.db.pool import TRANSIENT, AlreadyRunning, Pool, only_one
+from settlement.ledger import charge_days
 from settlement.ledger.operations import Writer
 from settlement.ledger.store import WriterFenced, open_writer
 from settlement.metrics import SignerMetrics, WorkerMetrics
@@ -42,6 +44,7 @@ _WRITER = "settlement"
 _LOCK = "settlement-worker"
 _POOL_SIZE = 6
 _STANDBY_SECONDS = 0.5
+_CHARGE_DAYS_SECONDS = 3_600.0
 # Shorter than the client's own: health should say soon that the node is away.
 _RETRY = RetryPolicy(attempts=4, longest_pause_seconds=1.0, total_seconds=5.0)
 _log = structlog.stdlib.get_logger()
@@ -144,6 +147,12 @@ def _loops(worker: _Worker, writer: Writer) -> tuple[Coroutine[Any, Any, None], 
             every_seconds=float(settings.reconcile_every_seconds),
             standing=worker.standing,
         ),
+        repeat(
+            partial(charge_days.keep_ahead, worker.pool, partial(_days_told, worker)),
+            part="days ahead",
+            every_seconds=_CHARGE_DAYS_SECONDS,
+            standing=worker.standing,
+        ),
     )
 
 
@@ -167,6 +176,15 @@ async def _bond_round(worker: _Worker, writer: Writer) -> None:
         clock=worker.clock,
     )
     worker.metrics.bonds_requested(made)
+
+
+def _days_told(worker: _Worker, ahead: int) -> None:
+    worker.metrics.charge_days(ahead)
+    if ahead < charge_days.FEWEST_AHEAD:
+        _log.error("charge_days_short", days_ahead=ahead)
+        worker.standing.wrong("days", f"requests can be settled for {ahead} more days only")
+    else:
+        worker.standing.right("days")
 
 
 async def _reconcile_round(worker: _Worker) -> None:

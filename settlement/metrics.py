@@ -58,6 +58,11 @@ class WorkerMetrics:
             ["verdict"],
             registry=self.registry,
         )
+        self._charge_days = Gauge(
+            "settlement_charge_days_ahead",
+            "Days after today that requests can be settled in; fewer than 2 is an alarm",
+            registry=self.registry,
+        )
         for vault in Vault:
             self._difference.labels(vault=vault.value)
         for verdict in Verdict:
@@ -86,6 +91,10 @@ class WorkerMetrics:
         self._slot.set(found.slot)
         for line in found.lines:
             self._difference.labels(vault=line.vault.value).set(line.difference_microusdc)
+
+    def charge_days(self, ahead: int) -> None:
+        """How many days ahead there is a partition for."""
+        self._charge_days.set(ahead)
 
     def not_reconciled(self) -> None:
         """A comparison was not possible."""
