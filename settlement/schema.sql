@@ -65,21 +65,36 @@ create table settlement.balance (
   held bigint not null default 0 check (held >= 0),
   version bigint not null default 0 check (version >= 0),      -- how many entries it has
   floored boolean not null,
+  earns boolean not null,                           -- requests may be paid to it: a host's
   constraint no_overdraft check (not floored or cr - dr - held >= 0)
-) with (fillfactor = 50);
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
+
+-- What a deployment's books are after a restore: a new era, in which every writer begins a chain of
+-- its own, so that two histories that parted at the restore are never taken for one.
+create table settlement.era (
+  era integer primary key check (era > 0),
+  begun_at timestamptz not null default clock_timestamp(),
+  actor text not null,
+  reason text not null
+);
+insert into settlement.era (era, actor, reason) values (1, 'migration', 'the first');
 
 -- A posting process. A new life of it raises the epoch, which fences all older ones.
 create table settlement.writer (
   writer_id integer generated always as identity primary key,
-  name text not null unique,
+  name text not null,
   epoch integer not null,
   head_seq bigint not null default 0,
   head_hash bytea not null,
   treasury_account bigint not null references settlement.account,
-  role text                                         -- who may use it: who opened it first
-);
+  role text,                                        -- who may use it: who opened it first
+  era integer not null default 1 references settlement.era,
+  head_rows bigint not null default 0,              -- how many rows its batches have together
+  leases_until timestamptz,                         -- it is known to be alive up to then
+  unique (name, era)
+) with (fillfactor = 50);
 
--- One row per commit of a writer: hash = sha256(header, hash of the one before, Merkle root).
+-- One row per commit of a writer: hash = sha256(header, hash of the one before, root of its rows).
 create table settlement.batch (
   writer_id integer not null references settlement.writer,
   seq bigint not null check (seq > 0),
@@ -89,25 +104,32 @@ create table settlement.batch (
   prev_hash bytea not null,
   hash bytea not null,
   created_at timestamptz not null default clock_timestamp(),
+  rows_before bigint not null,                      -- of the same writer
   primary key (writer_id, seq),
   unique (writer_id, prev_hash)
 );
 
+-- A lease is a hold for many requests of a user; it is spent in parts, and it alone expires.
 create table settlement.hold (
   hold_id uuid primary key,
   account_id bigint not null references settlement.account,
   amount bigint not null check (amount > 0),
-  purpose text not null check (purpose in ('request', 'payout')),
+  purpose text not null check (purpose in ('request', 'lease', 'payout')),
   writer_id integer not null references settlement.writer,
   epoch integer not null,
   state text not null default 'open' check (state in ('open', 'captured', 'voided')),
   captured bigint not null default 0 check (captured >= 0),
   released bigint not null default 0 check (released >= 0),
-  check (case state when 'open' then captured = 0 and released = 0
+  expires_at timestamptz,
+  constraint only_leases_expire check ((purpose = 'lease') = (expires_at is not null)),
+  constraint hold_adds_up check (captured + released <= amount and
+    case state when 'open' then released = 0 and (captured = 0 or purpose = 'lease')
          when 'voided' then captured = 0 and released = amount
          else captured + released = amount end)
-);
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 create index hold_open on settlement.hold (writer_id, purpose) where state = 'open';
+create index hold_expiring on settlement.hold (expires_at)
+  where state = 'open' and purpose = 'lease';
 
 create table settlement.hold_event (
   hold_id uuid not null references settlement.hold,
@@ -125,34 +147,117 @@ create table settlement.hold_event (
 );
 
 -- The hot journal: one row for a settled request, two linked transfers folded into one. No foreign
--- keys on purpose: each would cost a lookup and a lock per row, and apply_v1 joins the accounts.
+-- keys on purpose: each would cost a lookup and a lock per row, and the functions that write it look
+-- the accounts up. When it was recorded stands in its batch. Kept in a partition for each day of its
+-- id, which says when the request was admitted: unique indexes other than the key are the
+-- partition's own, so what they promise holds within a day (and across days by the balance's lock).
 create table settlement.charge (
-  request_id uuid primary key,                                 -- also the id of its hold
+  request_id uuid not null,
+  hold_id uuid not null,                            -- what it was captured from; its own id: nothing
   user_account bigint not null,
   operator_account bigint not null,
-  treasury_account bigint not null,
   gross bigint not null check (gross >= 0),
   operator_share bigint not null check (operator_share >= 0),
   treasury_share bigint not null check (treasury_share >= 0),
-  split_bps integer not null check (split_bps between 0 and 10000),
   user_entry bigint not null,
   operator_entry bigint not null,
-  treasury_entry bigint not null,
+  treasury_entry bigint not null,                   -- of its writer's treasury account
   user_balance_after bigint not null,
-  user_available_after bigint not null check (user_available_after >= 0),
-  writer_id integer not null,
-  epoch integer not null,
   batch_seq bigint not null,
+  writer_id integer not null,
   ord integer not null,
-  recorded_at timestamptz not null,
+  split_bps integer not null check (split_bps between 0 and 10000),
   constraint gross_is_shared check (gross = operator_share + treasury_share),
-  constraint treasury_share_is_floored
-    check (treasury_share = div(gross::numeric * split_bps, 10000)),
-  check (user_account <> operator_account and operator_account <> treasury_account),
-  unique (writer_id, batch_seq, ord),
-  unique (user_account, user_entry),
-  unique (operator_account, operator_entry)
+  -- The floor of gross * split_bps / 10000, without passing what a bigint holds.
+  constraint treasury_share_is_floored check (treasury_share =
+    gross / 10000 * split_bps + gross % 10000 * split_bps / 10000),
+  constraint three_accounts check (user_account <> operator_account),
+  primary key (request_id)
+) partition by range (request_id);
+
+-- Which days have a partition, and what became of those that have not any more.
+create table settlement.charge_day (
+  day date primary key,
+  partition text not null unique,
+  state text not null default 'attached' check (state in ('attached', 'archived')),
+  archived_at timestamptz,
+  archive jsonb,                                    -- what the archive's manifest says
+  check ((state = 'archived') = (archived_at is not null)),
+  check ((archived_at is null) = (archive is null))
 );
+
+-- Ids that may be settled: not below what is kept at hand, not above what has a partition.
+create table settlement.charge_window (
+  singleton boolean primary key default true check (singleton),
+  low uuid not null,
+  high uuid not null,
+  check (low <= high)
+);
+
+-- The smallest version-7 id of a moment (RFC 9562: 48 bits of milliseconds come first).
+create function settlement.uuid_floor_v1(p_at timestamptz) returns uuid
+language sql immutable as $$
+  select (lpad(to_hex(floor(extract(epoch from p_at) * 1000)::bigint), 12, '0')
+          || '00000000000000000000')::uuid
+$$;
+
+-- Makes the partition of a day (in UTC) if there is none. Not for callers: see the next function.
+create function settlement.make_charge_day_v1(p_day date) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_name constant text := 'charge_' || to_char(p_day, 'YYYYMMDD');
+  v_index text;
+begin
+  insert into settlement.charge_day (day, partition) values (p_day, v_name) on conflict do nothing;
+  if not found then
+    return;
+  end if;
+  -- Analysed and frozen early: on empty statistics plans are made for a table that is not there.
+  execute format('create table settlement.%I partition of settlement.charge for values from (%L)
+    to (%L) with (autovacuum_analyze_threshold = 5000, autovacuum_analyze_scale_factor = 0.2)',
+    v_name, settlement.uuid_floor_v1(p_day::timestamp at time zone 'utc'),
+    settlement.uuid_floor_v1((p_day + 1)::timestamp at time zone 'utc'));
+  foreach v_index in array array['writer_id, batch_seq, ord', 'user_account, user_entry',
+                                 'operator_account, operator_entry'] loop
+    execute format('create unique index on settlement.%I (%s)', v_name, v_index);
+  end loop;
+  execute format('create trigger only_grows before update or delete or truncate on settlement.%I
+    for each statement execute function settlement.refuse_change_v1()', v_name);
+  execute format('grant select on settlement.%I to pod_coordinator, pod_indexer, pod_settlement,
+    pod_finance', v_name);
+end
+$$;
+
+-- Makes partitions up to so many days ahead, and lets ids of those days be settled. Returns how many
+-- it made. Called by whoever opens a writer and, day by day, by the settlement worker.
+create function settlement.ensure_charge_days_v1(p_days_ahead integer default 3) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
+declare
+  v_today constant date := current_date;
+  v_before bigint;
+begin
+  if p_days_ahead is null or p_days_ahead not between 1 and 31 then
+    raise exception 'between 1 and 31 days ahead, not %', p_days_ahead using errcode = 'PL012';
+  end if;
+  if (select max(day) from settlement.charge_day) >= v_today + p_days_ahead then
+    return 0;
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('podledger:charge-days', 0));
+  select count(*) into v_before from settlement.charge_day;
+  -- From the day after the last one there is: a gap would refuse a day's ids.
+  perform settlement.make_charge_day_v1(day::date)
+     from generate_series(coalesce((select max(day) + 1 from settlement.charge_day), v_today - 1),
+                          v_today + p_days_ahead, interval '1 day') as day;
+  insert into settlement.charge_window as x (low, high)
+  select settlement.uuid_floor_v1(min(day)::timestamp at time zone 'utc'),
+         settlement.uuid_floor_v1((max(day) + 1)::timestamp at time zone 'utc')
+    from settlement.charge_day where state = 'attached'
+  on conflict (singleton) do update set high = excluded.high;
+  return (select count(*) from settlement.charge_day) - v_before;
+end
+$$;
+grant execute on function settlement.ensure_charge_days_v1(integer)
+  to pod_coordinator, pod_indexer, pod_settlement;
 
 -- Everything else that moves money, one row per business event and one per transfer.
 create table settlement.txn (
@@ -164,7 +269,7 @@ create table settlement.txn (
   effective_on date not null,
   external_ref text unique,
   reverses uuid unique references settlement.txn,
-  hold_id uuid unique references settlement.hold,             -- the hold that it captured
+  hold_id uuid references settlement.hold,          -- the hold that it captured, or a part of it
   hold_captured bigint check (hold_captured > 0),
   available_after bigint,                                     -- of the hold's account
   actor text not null,
@@ -179,6 +284,7 @@ create table settlement.txn (
   check (reverses <> txn_id),
   unique (writer_id, batch_seq, ord)
 );
+create index txn_of_hold on settlement.txn (hold_id) where hold_id is not null;
 
 create table settlement.transfer (
   txn_id uuid not null references settlement.txn,
@@ -206,11 +312,13 @@ do $$
 declare
   v_table text;
 begin
-  foreach v_table in array array['charge', 'txn', 'transfer', 'hold_event', 'batch'] loop
+  foreach v_table in array array['charge', 'txn', 'transfer', 'hold_event', 'batch',
+                                 'era'] loop
     execute format('create trigger only_grows before update or delete or truncate on settlement.%I
       for each statement execute function settlement.refuse_change_v1()', v_table);
   end loop;
-  foreach v_table in array array['account_kind', 'account', 'balance', 'hold', 'writer'] loop
+  foreach v_table in array array['account_kind', 'account', 'balance', 'hold', 'writer',
+                                 'charge_day', 'charge_window'] loop
     execute format('create trigger nothing_lost before delete or truncate on settlement.%I
       for each statement execute function settlement.refuse_change_v1()', v_table);
   end loop;
@@ -221,55 +329,85 @@ $$;
 create view settlement.entry as
   select t.debit as account_id, t.debit_entry as entry, t.amount as dr, 0::bigint as cr,
          x.kind, x.txn_id as cause_id, x.external_ref, x.slot, x.event_at, x.recorded_at,
-         x.writer_id, x.batch_seq, x.ord
+         x.writer_id, x.batch_seq, x.ord, x.effective_on
     from settlement.transfer t join settlement.txn x using (txn_id)
   union all
   select t.credit, t.credit_entry, 0::bigint, t.amount,
          x.kind, x.txn_id, x.external_ref, x.slot, x.event_at, x.recorded_at,
-         x.writer_id, x.batch_seq, x.ord
+         x.writer_id, x.batch_seq, x.ord, x.effective_on
     from settlement.transfer t join settlement.txn x using (txn_id)
   union all
-  select user_account, user_entry, gross, 0::bigint, 'charge', request_id, null, null::bigint,
-         recorded_at, recorded_at, writer_id, batch_seq, ord from settlement.charge
+  select c.user_account, c.user_entry, c.gross, 0::bigint, 'charge', c.request_id, null,
+         null::bigint, b.created_at, b.created_at, c.writer_id, c.batch_seq, c.ord,
+         (b.created_at at time zone 'utc')::date
+    from settlement.charge c
+    left join settlement.batch b on b.writer_id = c.writer_id and b.seq = c.batch_seq
   union all
-  select operator_account, operator_entry, 0::bigint, operator_share, 'charge', request_id, null,
-         null::bigint, recorded_at, recorded_at, writer_id, batch_seq, ord from settlement.charge
+  select c.operator_account, c.operator_entry, 0::bigint, c.operator_share, 'charge', c.request_id,
+         null, null::bigint, b.created_at, b.created_at, c.writer_id, c.batch_seq, c.ord,
+         (b.created_at at time zone 'utc')::date
+    from settlement.charge c
+    left join settlement.batch b on b.writer_id = c.writer_id and b.seq = c.batch_seq
   union all
-  select treasury_account, treasury_entry, 0::bigint, treasury_share, 'charge', request_id, null,
-         null::bigint, recorded_at, recorded_at, writer_id, batch_seq, ord from settlement.charge;
+  select w.treasury_account, c.treasury_entry, 0::bigint, c.treasury_share, 'charge', c.request_id,
+         null, null::bigint, b.created_at, b.created_at, c.writer_id, c.batch_seq, c.ord,
+         (b.created_at at time zone 'utc')::date
+    from settlement.charge c join settlement.writer w using (writer_id)
+    left join settlement.batch b on b.writer_id = c.writer_id and b.seq = c.batch_seq;
 
--- What was set aside and given back or spent, one row each.
+-- What was set aside and given back or spent, one row each. What is spent in parts gives back the
+-- rest only when it ends; everything else ends with its one capture.
 create view settlement.hold_flow as
-  select h.account_id, h.hold_id, case e.event when 'placed' then h.amount else -h.amount end
-         as held, e.writer_id, e.batch_seq, e.ord
+  select h.account_id, h.hold_id,
+         case e.event when 'placed' then h.amount else h.captured - h.amount end as held,
+         e.writer_id, e.batch_seq, e.ord
     from settlement.hold_event e join settlement.hold h using (hold_id)
   union all
-  select h.account_id, h.hold_id, -h.amount, c.writer_id, c.batch_seq, c.ord
-    from settlement.charge c join settlement.hold h on h.hold_id = c.request_id
+  select h.account_id, h.hold_id,
+         case h.purpose when 'lease' then -c.gross else -h.amount end, c.writer_id, c.batch_seq,
+         c.ord
+    from settlement.charge c join settlement.hold h using (hold_id)
   union all
-  select h.account_id, h.hold_id, -h.amount, x.writer_id, x.batch_seq, x.ord
+  select h.account_id, h.hold_id,
+         case h.purpose when 'lease' then -x.hold_captured else -h.amount end, x.writer_id,
+         x.batch_seq, x.ord
     from settlement.txn x join settlement.hold h using (hold_id);
 
--- What one row contributes to its batch's hash: all that stands in it, in a fixed order.
+-- What one row contributes to its batch's hash: all that stands in it, in a fixed order. These
+-- functions are written so that the planner puts them in place of their calls.
 create function settlement.leaf_v1(p_text text) returns bytea
 language sql stable as $$ select sha256('\x00'::bytea || convert_to(p_text, 'UTF8')) $$;
+create function settlement.charge_leaf_v2(p_request uuid, p_hold uuid, p_user bigint,
+  p_operator bigint, p_gross bigint, p_operator_share bigint, p_treasury_share bigint,
+  p_bps integer, p_user_entry bigint, p_operator_entry bigint, p_treasury_entry bigint,
+  p_after bigint, p_writer integer, p_seq bigint, p_ord integer) returns bytea
+language sql stable as $$
+  select sha256('\x00'::bytea || convert_to(concat_ws('|', 'charge/2', p_request, p_hold, p_user,
+    p_operator, p_gross, p_operator_share, p_treasury_share, p_bps, p_user_entry,
+    p_operator_entry, p_treasury_entry, p_after, p_writer, p_seq, p_ord), 'UTF8'))
+$$;
+create function settlement.hold_leaf_v2(p_hold uuid, p_event text, p_account bigint,
+  p_amount bigint, p_purpose text, p_expires timestamptz, p_reason text, p_available bigint,
+  p_writer integer, p_epoch integer, p_seq bigint, p_ord integer) returns bytea
+language sql stable as $$
+  select sha256('\x00'::bytea || convert_to(concat_ws('|', 'hold/2', p_hold, p_event, p_account,
+    p_amount, p_purpose, coalesce(extract(epoch from p_expires)::text, '-'),
+    coalesce(to_json(p_reason)::text, '-'), p_available, p_writer, p_epoch, p_seq, p_ord), 'UTF8'))
+$$;
 
-create function settlement.batch_leaves_v1(p_writer integer, p_seq bigint)
+create function settlement.batch_leaves_v2(p_writer integer, p_seq bigint)
 returns table (ord integer, leaf bytea)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   return query
-  select c.ord, settlement.leaf_v1(concat_ws('|', 'charge/1', c.request_id, c.user_account,
-    c.operator_account, c.treasury_account, c.gross, c.operator_share, c.treasury_share,
-    c.split_bps, c.user_entry, c.operator_entry, c.treasury_entry, c.user_balance_after,
-    c.user_available_after, c.writer_id, c.epoch, c.batch_seq, c.ord,
-    extract(epoch from c.recorded_at)))
+  select c.ord, settlement.charge_leaf_v2(c.request_id, c.hold_id, c.user_account,
+    c.operator_account, c.gross, c.operator_share, c.treasury_share, c.split_bps, c.user_entry,
+    c.operator_entry, c.treasury_entry, c.user_balance_after, c.writer_id, c.batch_seq, c.ord)
     from settlement.charge c where c.writer_id = p_writer and c.batch_seq = p_seq
   union all
-  select e.ord, settlement.leaf_v1(concat_ws('|', 'hold/1', e.hold_id, e.event, h.account_id,
-    h.amount, h.purpose, coalesce(to_json(e.reason)::text, '-'), e.available_after, e.writer_id,
-    e.epoch, e.batch_seq, e.ord, extract(epoch from e.recorded_at)))
+  select e.ord, settlement.hold_leaf_v2(e.hold_id, e.event, h.account_id, h.amount, h.purpose,
+    h.expires_at, e.reason, e.available_after, e.writer_id, e.epoch, e.batch_seq, e.ord)
     from settlement.hold_event e join settlement.hold h using (hold_id)
    where e.writer_id = p_writer and e.batch_seq = p_seq
   union all
@@ -284,27 +422,91 @@ begin
 end
 $$;
 
--- The Merkle root of RFC 6962: neighbours are paired, an odd last one moves up unchanged.
-create function settlement.merkle_root_v1(p_leaves bytea[]) returns bytea
-language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+-- A batch's root is the hash of its leaves in their order: a tree of one level. Whoever proves one
+-- row shows the other rows' leaves, never the rows; short proofs come from the seals' tree.
+create function settlement.batch_root_v2(p_leaves bytea) returns bytea
+language sql immutable as $$ select sha256('\x02'::bytea || p_leaves) $$;
+
+create function settlement.batch_hash_v2(p_writer integer, p_epoch integer, p_seq bigint,
+  p_n integer, p_rows_before bigint, p_created_at timestamptz, p_prev bytea, p_root bytea)
+returns bytea language sql stable as $$
+  select sha256(convert_to(concat_ws('|', 'batch/2', p_writer, p_epoch, p_seq, p_n, p_rows_before,
+                                     extract(epoch from p_created_at)), 'UTF8') || p_prev || p_root)
+$$;
+
+-- What the first batch of a writer follows.
+create function settlement.first_link_v2(p_name text, p_era integer) returns bytea
+language sql stable as $$
+  select sha256(convert_to(concat_ws('|', 'writer/2', p_era, p_name), 'UTF8'))
+$$;
+
+-- Where each chain stood before it was made anew.
+create table settlement.chain_before (
+  writer_id integer primary key references settlement.writer,
+  head_seq bigint not null,
+  head_hash bytea not null,
+  ended_at timestamptz not null default clock_timestamp()
+);
+create trigger only_grows before update or delete or truncate on settlement.chain_before
+  for each statement execute function settlement.refuse_change_v1();
+
+-- Who is calling, also from inside a function that runs as its owner: there current_user is the
+-- owner, but the setting stays what SET ROLE made it, and a login needs to be a member for that.
+create function settlement.caller_role_v1() returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select coalesce(nullif(current_setting('role'), 'none'), session_user::text)
+$$;
+
+-- Locks the writer's head and returns it. Raises PL001 when this life of the writer is over, or the
+-- books have lost the last batch the caller saw (null: it saw none), PL006 when the writer belongs
+-- to another role, PL002 at another isolation level: what a lock protects must be read by a later
+-- statement than the one that waited for it, which only READ COMMITTED allows.
+create function settlement.claim_head_v2(
+  p_writer integer, p_epoch integer, p_seen_seq bigint, p_seen_hash bytea)
+returns settlement.writer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  v_level bytea[] := p_leaves;
+  w settlement.writer;
 begin
-  while cardinality(v_level) > 1 loop
-    select array_agg(case when n < cardinality(v_level)
-                          then sha256('\x01'::bytea || v_level[n] || v_level[n + 1])
-                          else v_level[n] end order by n)
-      into v_level from generate_series(1, cardinality(v_level), 2) as n;
-  end loop;
-  return v_level[1];
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'the books need READ COMMITTED' using errcode = 'PL002';
+  end if;
+  select * into w from settlement.writer x where x.writer_id = p_writer for update;
+  if w.epoch is distinct from p_epoch then
+    raise exception 'epoch % of writer % is over', p_epoch, p_writer using errcode = 'PL001';
+  end if;
+  if w.role <> settlement.caller_role_v1() then
+    raise exception 'writer % is not the writer of %', p_writer, settlement.caller_role_v1()
+      using errcode = 'PL006';
+  end if;
+  if coalesce(p_seen_seq, w.head_seq) > 0 and not exists (
+      select from settlement.batch x where x.writer_id = p_writer
+         and x.seq = coalesce(p_seen_seq, w.head_seq) and x.hash = coalesce(p_seen_hash, w.head_hash))
+     or p_seen_seq > w.head_seq then
+    raise exception 'writer % has lost what was seen of it', p_writer using errcode = 'PL001';
+  end if;
+  return w;
 end
 $$;
 
-create function settlement.batch_hash_v1(
-  p_writer integer, p_epoch integer, p_seq bigint, p_n integer, p_prev bytea, p_root bytea)
-returns bytea language sql stable as $$
-  select sha256(convert_to(concat_ws('|', 'batch/1', p_writer, p_epoch, p_seq, p_n), 'UTF8')
-                || p_prev || p_root)
+-- Links a batch of so many rows to the writer's chain; returns its number and hash.
+create function settlement.close_batch_v2(
+  w settlement.writer, p_n integer, p_leaves bytea, p_now timestamptz, out seq bigint, out hash bytea)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  v_root constant bytea := settlement.batch_root_v2(p_leaves);
+begin
+  seq := w.head_seq + 1;
+  hash := settlement.batch_hash_v2(w.writer_id, w.epoch, seq, p_n, w.head_rows, p_now, w.head_hash,
+                                   v_root);
+  insert into settlement.batch (writer_id, seq, epoch, n, rows_before, root, prev_hash, hash,
+    created_at)
+  values (w.writer_id, seq, w.epoch, p_n, w.head_rows, v_root, w.head_hash, hash, p_now);
+  update settlement.writer x
+     set head_seq = close_batch_v2.seq, head_hash = close_batch_v2.hash,
+         head_rows = w.head_rows + p_n
+   where x.writer_id = w.writer_id;
+end
 $$;
 
 -- Opens the account of this name if there is none; what it may do follows from its kind.
@@ -318,8 +520,8 @@ begin
    where k.kind = p_kind and p_name ~ k.pattern
   on conflict (name) do nothing returning account_id into v_id;
   if v_id is not null then
-    insert into settlement.balance (account_id, floored)
-    select account_id, floored from settlement.account where account_id = v_id;
+    insert into settlement.balance (account_id, floored, earns)
+    select account_id, floored, kind = 'host' from settlement.account where account_id = v_id;
     return v_id;
   end if;
   select account_id into v_id from settlement.account where name = p_name and kind = p_kind;
@@ -330,36 +532,81 @@ begin
 end
 $$;
 
--- Who is calling, also from inside a function that runs as its owner: there current_user is the
--- owner, but the setting stays what SET ROLE made it, and a login needs to be a member for that.
-create function settlement.caller_role_v1() returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select coalesce(nullif(current_setting('role'), 'none'), session_user::text)
-$$;
-
 -- A new life of the writer of this name: older lives are fenced from here on. Raises PL006 when it
--- belongs to another role.
-create function settlement.open_writer_v1(p_name text)
-returns table (writer_id integer, epoch integer, treasury text)
+-- belongs to another role. In a new era the name begins a new chain.
+create function settlement.open_writer_v2(p_name text)
+returns table (writer_id integer, epoch integer, treasury text, head_seq bigint, head_hash bytea)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   v_treasury constant text := 'treasury:' || p_name;
   v_account constant bigint := settlement.open_account_v1(v_treasury, 'treasury_child');
   v_role constant text := settlement.caller_role_v1();
+  v_era constant integer := (select max(era) from settlement.era);
 begin
+  perform settlement.ensure_charge_days_v1();
+  if exists (select from settlement.writer x where x.name = p_name and x.role <> v_role) then
+    raise exception 'writer % is not the writer of %', p_name, v_role using errcode = 'PL006';
+  end if;
   return query
-    insert into settlement.writer as x (name, epoch, head_hash, treasury_account, role)
-    values (p_name, 1, sha256(convert_to('writer/1|' || p_name, 'UTF8')), v_account, v_role)
-    on conflict (name) do update set epoch = x.epoch + 1, role = v_role
+    insert into settlement.writer as x (name, era, epoch, head_hash, treasury_account, role)
+    values (p_name, v_era, 1, settlement.first_link_v2(p_name, v_era), v_account, v_role)
+    on conflict (name, era) do update set epoch = x.epoch + 1, role = v_role
       where coalesce(x.role, v_role) = v_role
-    returning x.writer_id, x.epoch, v_treasury;
+    returning x.writer_id, x.epoch, v_treasury, x.head_seq, x.head_hash;
   if not found then
     raise exception 'writer % is not the writer of %', p_name, v_role using errcode = 'PL006';
   end if;
 end
 $$;
 
+-- A writer says that it is alive: until then its leases do not expire. Raises PL001 when it is
+-- fenced, PL006 when it is another role's.
+create function settlement.keep_leases_v1(p_writer integer, p_epoch integer, p_until timestamptz)
+returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if p_until is null or p_until > clock_timestamp() + interval '1 hour' then
+    raise exception 'leases are kept for an hour at most' using errcode = 'PL012';
+  end if;
+  perform settlement.claim_head_v2(p_writer, p_epoch, null, null);
+  update settlement.writer set leases_until = greatest(leases_until, p_until)
+   where writer_id = p_writer;
+end
+$$;
+
+-- Fences the writers whose leases have expired and that do not say that they are alive; returns
+-- those. Only then may somebody else give back what they set aside.
+create function settlement.fence_expired_v1() returns table (writer_id integer, epoch integer)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+  return query
+    update settlement.writer x set epoch = x.epoch + 1
+     where coalesce(x.leases_until, '-infinity') < clock_timestamp()
+       and exists (select from settlement.hold h where h.writer_id = x.writer_id
+                      and h.state = 'open' and h.purpose = 'lease' and h.epoch = x.epoch
+                      and h.expires_at < clock_timestamp())
+    returning x.writer_id, x.epoch;
+end
+$$;
+
+-- The books were restored from a backup: every writer is fenced, and new chains begin.
+create function settlement.begin_era_v1(p_actor text, p_reason text) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_era integer;
+begin
+  if coalesce(trim(p_actor), '') = '' or coalesce(trim(p_reason), '') = '' then
+    raise exception 'who restored the books, and why?' using errcode = 'PL012';
+  end if;
+  perform from settlement.writer order by writer_id for update;
+  insert into settlement.era (era, actor, reason)
+  select max(era) + 1, p_actor, p_reason from settlement.era returning era into v_era;
+  update settlement.writer set epoch = epoch + 1;
+  return v_era;
+end
+$$;
 -- Nothing moves without a row here, whichever function moves it: so this is where a writer is
 -- refused to whom it does not belong. One that was never opened since becomes the caller's.
 create function settlement.keep_writer_v1() returns trigger
@@ -381,8 +628,14 @@ $$;
 create trigger keep_writer before insert on settlement.batch
   for each row execute function settlement.keep_writer_v1();
 
-grant execute on function settlement.open_account_v1(text, text), settlement.open_writer_v1(text)
+grant execute on function settlement.open_account_v1(text, text)
   to pod_coordinator, pod_indexer, pod_settlement;
+grant execute on function settlement.keep_leases_v1(integer, integer, timestamptz),
+  settlement.open_writer_v2(text) to pod_coordinator, pod_indexer, pod_settlement;
+grant execute on function settlement.fence_expired_v1(), settlement.begin_era_v1(text, text)
+  to pod_settlement;
+
+select settlement.ensure_charge_days_v1();
 
 -- Accounts there is one of.
 select settlement.open_account_v1(name, kind) from (values
@@ -514,11 +767,12 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select 'floor flag', a.name
     from settlement.account a join settlement.account_kind k using (kind)
     left join settlement.balance b using (account_id)
-   where (a.floored, b.floored, a.asset) is distinct from (k.floored, k.floored, k.asset)
+   where (a.floored, b.floored, a.asset, b.earns)
+         is distinct from (k.floored, k.floored, k.asset, a.kind = 'host')
   union all
   select 'held is open holds', format('%s: held %s, open %s', a.name, b.held, coalesce(h.open, 0))
     from settlement.balance b join settlement.account a using (account_id)
-    left join (select account_id, sum(amount) as open from settlement.hold
+    left join (select account_id, sum(amount - captured) as open from settlement.hold
                 where state = 'open' group by account_id) as h using (account_id)
    where b.held <> coalesce(h.open, 0)
   union all
@@ -542,136 +796,491 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   union all
   select 'hold is its events', format('hold %s is %s', h.hold_id, h.state)
     from settlement.hold h
-    left join settlement.charge c on c.request_id = h.hold_id
-    left join settlement.txn x on x.hold_id = h.hold_id
+    left join (select hold_id, count(*) as n, sum(spent) as captured
+                 from (select hold_id, gross as spent from settlement.charge
+                       union all select hold_id, hold_captured from settlement.txn) as s
+                group by hold_id) as c on c.hold_id = h.hold_id
     left join settlement.hold_event p on p.hold_id = h.hold_id and p.event = 'placed'
     left join settlement.hold_event v on v.hold_id = h.hold_id and v.event = 'voided'
-   where p.hold_id is null or num_nonnulls(c.request_id, x.txn_id, v.hold_id) > 1
-      or h.state <> case when v.hold_id is not null then 'voided'
-                         when num_nonnulls(c.request_id, x.txn_id) = 1 then 'captured'
-                         else 'open' end
-      or h.captured <> coalesce(c.gross, x.hold_captured, 0)
+   where p.hold_id is null or h.captured <> coalesce(c.captured, 0)
+      or (h.purpose <> 'lease' and coalesce(c.n, 0) + num_nonnulls(v.hold_id) > 1)
+      or h.state <> case when v.hold_id is null and (h.purpose = 'lease' or c.n is null) then 'open'
+                         when c.n is null or h.captured = 0 and v.hold_id is not null then 'voided'
+                         else 'captured' end
   union all
   select 'batch hash', format('writer %s, batch %s', b.writer_id, b.seq)
     from settlement.batch b
    cross join lateral (select count(*) as n, max(x.ord) as last,
-                              settlement.merkle_root_v1(array_agg(x.leaf order by x.ord)) as root
-                         from settlement.batch_leaves_v1(b.writer_id, b.seq) as x) as r
+                              settlement.batch_root_v2(string_agg(x.leaf, ''::bytea order by x.ord))
+                              as root
+                         from settlement.batch_leaves_v2(b.writer_id, b.seq) as x) as r
    where r.n <> b.n or r.last <> b.n or r.root is distinct from b.root
-      or b.hash <> settlement.batch_hash_v1(b.writer_id, b.epoch, b.seq, b.n, b.prev_hash, b.root)
+      or b.hash <> settlement.batch_hash_v2(b.writer_id, b.epoch, b.seq, b.n, b.rows_before,
+                                            b.created_at, b.prev_hash, b.root)
   union all
   select 'chain', format('writer %s, batch %s', w.writer_id, b.seq)
     from settlement.writer w
-    join (select writer_id, seq, prev_hash, lag(seq, 1, 0::bigint) over o as before,
-                 lag(hash) over o as hash_before from settlement.batch
+    join (select writer_id, seq, prev_hash, lag(seq, 1, 0::bigint) over o as before, rows_before,
+                 lag(hash) over o as hash_before,
+                 lag(rows_before + n, 1, 0::bigint) over o as rows_expected from settlement.batch
           window o as (partition by writer_id order by seq)) as b using (writer_id)
-   where b.seq <> b.before + 1
-      or b.prev_hash <> coalesce(b.hash_before,
-                                 sha256(convert_to('writer/1|' || w.name, 'UTF8')))
+   where b.seq <> b.before + 1 or b.rows_before <> b.rows_expected
+      or b.prev_hash <> coalesce(b.hash_before, settlement.first_link_v2(w.name, w.era))
   union all
   select 'head', format('writer %s is at %s', w.name, w.head_seq)
     from settlement.writer w
-    left join lateral (select seq, hash from settlement.batch
+    left join lateral (select seq, hash, rows_before + n as rows from settlement.batch
                         where writer_id = w.writer_id order by seq desc limit 1) as b on true
-   where (w.head_seq, w.head_hash) is distinct from
-         (coalesce(b.seq, 0), coalesce(b.hash, sha256(convert_to('writer/1|' || w.name, 'UTF8'))))
+   where (w.head_seq, w.head_hash, w.head_rows) is distinct from
+         (coalesce(b.seq, 0), coalesce(b.hash, settlement.first_link_v2(w.name, w.era)),
+          coalesce(b.rows, 0))
   union all
   select 'row without batch', format('writer %s, batch %s, %s', r.writer_id, r.batch_seq, r.ord)
-    from (select writer_id, batch_seq, epoch, ord from settlement.charge
-          union all select writer_id, batch_seq, epoch, ord from settlement.txn
-          union all select writer_id, batch_seq, epoch, ord from settlement.hold_event) as r
+    from (select writer_id, batch_seq, null::integer as epoch, null::timestamptz as at, ord
+            from settlement.charge
+          union all select writer_id, batch_seq, epoch, recorded_at, ord from settlement.txn
+          union all select writer_id, batch_seq, epoch, recorded_at, ord
+            from settlement.hold_event) as r
     left join settlement.batch b on b.writer_id = r.writer_id and b.seq = r.batch_seq
-   where b.epoch is distinct from r.epoch
+   where b.seq is null or b.epoch <> r.epoch or b.created_at <> r.at
 $$;
 grant execute on function settlement.check_books_v1()
   to pod_coordinator, pod_indexer, pod_settlement, pod_finance;
 
--- 0004_apply --------------------------------------------------------------------------------
+-- 0004_apply, 0014_settle, 0015_asked, 0016_apply ------------------------------------------------
 
--- The one way money moves. Post, hold, capture, charge and void, many at a time, for one writer.
--- Raises PL001 when the writer is fenced, PL002 when the isolation level is wrong, and 40001 when
--- another writer took the same name at the same moment (do it again: it will be a plain answer).
--- Decides every operation on copies of the balances, then writes what it accepted in a fixed
--- number of statements. Locks: writer head, balances by id, holds by id; what the locks protect is
--- read by later statements, which see what others committed while we waited (READ COMMITTED).
-create function settlement.apply_v1(p_writer integer, p_epoch integer, p_operations jsonb)
-returns table (code text, available bigint)
+-- Charges first, then holds and voids, in one batch: what charges give back can be set aside again.
+-- Answers exactly what settlement.apply_v2 would for the same operations in that order, or raises
+-- PL011 when they are not of the everyday kind: the caller then asks apply_v2. That is so when a
+-- charge is anything but new and covered by its hold (so everything a charge says is that it is
+-- done), when a hold's id is named twice, when two holds of one account are too much (the second
+-- may have fitted once the first was refused), when somebody else's lease is given back, or when an
+-- amount is large. A charge of a name that is there raises 23505, which means the same.
+--
+-- Hold verbs: 1 hold, 3 void. Raises what settlement.claim_head_v2 raises, and 40001 when another
+-- writer took the same name at the same moment (do it again: it will be a plain answer).
+create function settlement.settle_v2(
+  p_writer integer, p_epoch integer, p_seen_seq bigint, p_seen_hash bytea,
+  p_requests uuid[], p_request_holds uuid[], p_users bigint[], p_operators bigint[],
+  p_gross bigint[], p_bps integer[],
+  p_verbs integer[], p_holds uuid[], p_accounts bigint[], p_amounts bigint[], p_purposes text[],
+  p_expiries timestamptz[], p_reasons text[])
+returns table (balances bigint[], codes text[], available bigint[], head_seq bigint, head_hash bytea)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+-- Plans are made once, when nothing is known of the tables yet. Every table is looked into by key
+-- for each row asked for; reading a whole one would cost what the table has grown to.
+set enable_seqscan = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+set jit = off as $$
+#variable_conflict use_column
+declare
+  -- Far from 2^63 - 1, whatever a batch adds to it.
+  c_large constant bigint := 8000000000000000000;
+  c_large_amount constant bigint := 1000000000000000;
+  w constant settlement.writer :=
+    settlement.claim_head_v2(p_writer, p_epoch, p_seen_seq, p_seen_hash);
+  v_seq constant bigint := w.head_seq + 1;
+  v_treasury constant bigint := w.treasury_account;
+  v_charges constant integer := cardinality(p_requests);
+  v_low uuid;
+  v_high uuid;
+  v_touched bigint[];
+  v_unusual boolean;
+  v_balances bigint[];
+  v_codes text[];
+  v_available bigint[];
+  v_leaves bytea := '';
+  v_more bytea;
+  v_n integer := 0;
+  v_now timestamptz;
+  v_wanted bigint;
+  v_written bigint;
+  v_closed record;
+begin
+  if cardinality(p_verbs) > 0 then
+    -- Locks go by account, then by hold; charges alone take theirs as they go, in the same order.
+    v_touched := array(
+      select a from unnest(p_accounts || p_operators || v_treasury) as a where a is not null
+      union select x.account_id from settlement.hold x
+             where x.hold_id = any (p_holds || p_request_holds));
+    perform from settlement.balance x where x.account_id = any (v_touched)
+      order by x.account_id for update;
+    perform from settlement.hold x where x.hold_id = any (p_holds || p_request_holds)
+      order by x.hold_id for update;
+  end if;
+
+  if v_charges > 0 then
+    select x.low, least(x.high, settlement.uuid_floor_v1(clock_timestamp() + interval '5 minutes'))
+      into v_low, v_high from settlement.charge_window x;
+    with
+    asked as materialized (
+      select o.id, o.hold, o.payer, o.operator, o.gross, o.bps, o.ord::integer as ord,
+             o.gross / 10000 * o.bps + o.gross % 10000 * o.bps / 10000 as share
+        from unnest(p_requests, p_request_holds, p_users, p_operators, p_gross, p_bps)
+             with ordinality as o (id, hold, payer, operator, gross, bps, ord)
+       where o.id >= v_low and o.id < v_high and get_byte(uuid_send(o.id), 6) / 16 = 7
+         and o.gross between 0 and c_large_amount
+    ),
+    -- A lease stays open and may be spent again; any other hold ends and gives back the rest. Only
+    -- this writer spends its holds, so its head's lock is what keeps others away.
+    taken as (
+      update settlement.hold x
+         set captured = x.captured + t.total,
+             released = case x.purpose when 'lease' then 0 else x.amount - t.total end,
+             state = case x.purpose when 'lease' then 'open' else 'captured' end
+        from (select hold, sum(gross)::bigint as total, count(*) as n from asked
+               group by hold order by hold) as t
+       where x.hold_id = t.hold and x.state = 'open' and x.purpose <> 'payout'
+         and x.writer_id = p_writer and x.captured + t.total <= x.amount
+         and (x.purpose = 'lease' or t.n = 1)
+      returning x.hold_id, x.account_id,
+                case x.purpose when 'lease' then t.total else x.amount end as held
+    ),
+    paid as materialized (
+      select d.*,
+             row_number() over (partition by d.payer order by d.ord) as user_place,
+             sum(d.gross) over (partition by d.payer order by d.ord
+                                rows unbounded preceding) as spent,
+             row_number() over (partition by d.operator order by d.ord) as operator_place
+        from asked d join taken h on h.hold_id = d.hold and h.account_id = d.payer
+    ),
+    moved as (
+      update settlement.balance x
+         set dr = x.dr + d.dr, cr = x.cr + d.cr, held = x.held - d.held, version = x.version + d.n
+        from (select s.account_id, sum(s.dr)::bigint as dr, sum(s.cr)::bigint as cr,
+                     sum(s.held)::bigint as held, sum(s.n)::bigint as n
+                from (select payer as account_id, gross as dr, 0::bigint as cr, 0::bigint as held,
+                             1::bigint as n from paid
+                      union all select account_id, 0, 0, held, 0 from taken
+                      union all select operator, 0, gross - share, 0, 1 from paid
+                      union all select v_treasury, 0, coalesce(sum(share), 0), 0, count(*)
+                                  from paid) as s
+               group by s.account_id order by s.account_id) as d
+       where x.account_id = d.account_id and greatest(x.dr, x.cr) <= c_large
+         and (x.earns or d.cr = 0 or x.account_id = v_treasury)
+      returning x.account_id, x.version - d.n as version, x.cr - x.dr + d.dr as balance, x.earns
+    ),
+    written as (
+      insert into settlement.charge (request_id, hold_id, user_account, operator_account, gross,
+        operator_share, treasury_share, user_entry, operator_entry, treasury_entry,
+        user_balance_after, batch_seq, writer_id, ord, split_bps)
+      select p.id, p.hold, p.payer, p.operator, p.gross, p.gross - p.share, p.share,
+             u.version + p.user_place, o.version + p.operator_place,
+             (select version from moved where account_id = v_treasury) + p.ord,
+             u.balance - p.spent, v_seq, p_writer, p.ord, p.bps
+        from paid p join moved u on u.account_id = p.payer
+        join moved o on o.account_id = p.operator and o.earns
+      returning ord, user_balance_after, settlement.charge_leaf_v2(request_id, hold_id,
+        user_account, operator_account, gross, operator_share, treasury_share, split_bps,
+        user_entry, operator_entry, treasury_entry, user_balance_after, writer_id, batch_seq, ord)
+        as leaf
+    )
+    select count(*), string_agg(leaf, ''::bytea order by ord),
+           array_agg(user_balance_after order by ord)
+      into v_n, v_leaves, v_balances from written;
+    if v_n <> v_charges then
+      raise exception 'not of the everyday kind' using errcode = 'PL011';
+    end if;
+  end if;
+
+  v_now := clock_timestamp();
+  if cardinality(p_verbs) > 0 then
+    with
+    asked as materialized (
+      select o.verb, o.id, o.account, o.amount, o.purpose as wanted_purpose, o.expires_at as until,
+             o.reason, o.ord, x.hold_id is not null as known, x.account_id as holder,
+             x.amount as set_aside, x.amount - x.captured as rest, x.purpose, x.writer_id as owner,
+             x.epoch, x.expires_at, x.state,
+             case when o.verb = 1 then o.account else x.account_id end as payer
+        from unnest(p_verbs, p_holds, p_accounts, p_amounts, p_purposes, p_expiries, p_reasons)
+             with ordinality as o (verb, id, account, amount, purpose, expires_at, reason, ord)
+        left join settlement.hold x on x.hold_id = o.id
+    ),
+    -- What can be said without asking who else wants the same money; null where that matters.
+    judged as materialized (
+      select k.*, b.cr - b.dr - b.held as free, b.floored,
+             coalesce(greatest(b.dr, b.cr), 0) > c_large
+               or coalesce(k.amount, 1) not between 1 and c_large_amount
+               or (k.verb = 3 and k.purpose = 'lease' and k.owner <> p_writer) as large,
+             case k.verb when 1 then placed.available_after else voided.available_after end as told,
+             case
+               when k.verb = 1 and k.known then
+                 case when (k.holder, k.set_aside, k.purpose, k.owner, k.expires_at)
+                           is not distinct from
+                           (k.account, k.amount, k.wanted_purpose, p_writer, k.until)
+                      then 'replayed' else 'conflict' end
+               when k.verb = 1 and p.kind is distinct from 'user' then 'account_unknown'
+               when k.verb = 1 and p.closed_at is not null then 'account_closed'
+               when k.verb = 1 then null
+               when not k.known then 'hold_unknown'
+               when k.purpose <> 'payout' and k.owner <> p_writer then 'conflict'
+               when k.state <> 'open' and voided.reason = k.reason then 'replayed'
+               when k.state <> 'open' then 'hold_closed'
+             end as code
+        from asked k
+        left join settlement.account p on p.account_id = k.payer
+        left join settlement.balance b on b.account_id = k.payer
+        -- The limits keep these a look by key each, however the tables are thought to be.
+        left join lateral (select available_after from settlement.hold_event y
+                            where k.verb = 1 and k.known and y.hold_id = k.id
+                              and y.event = 'placed' limit 1) as placed on true
+        left join lateral (select available_after, reason from settlement.hold_event y
+                            where k.verb = 3 and k.state <> 'open' and y.hold_id = k.id
+                              and y.event = 'voided' limit 1) as voided on true
+    ),
+    -- Holds meet what is free once everything asked before them was granted.
+    decided as materialized (
+      select j.*, coalesce(j.code,
+               case when j.verb = 1 and j.floored and j.free + coalesce(j.before, 0) < j.amount
+                    then 'insufficient' else 'applied' end) as verdict
+        from (select x.*, sum(case when x.code is not null then 0
+                                   when x.verb = 1 then -x.amount else x.rest end)
+                            over (partition by x.payer order by x.ord
+                                  rows between unbounded preceding and 1 preceding) as before
+                from judged x) as j
+    ),
+    answered as materialized (
+      select d.*, d.free + sum(case when d.verdict <> 'applied' then 0
+                                    when d.verb = 1 then -d.amount else d.rest end)
+                           over (partition by d.payer order by d.ord) as left_over
+        from decided d
+    ),
+    unusual as materialized (
+      select count(*) <> count(distinct d.id) or bool_or(d.large)
+             or exists (select from decided x where x.verdict = 'insufficient'
+                         group by x.payer having count(*) > 1) as so
+        from decided d
+    ),
+    done as materialized (
+      select f.*, v_n + row_number() over (order by f.ord) as place
+        from answered f
+       where f.verdict = 'applied' and not (select so from unusual)
+    ),
+    placed as (
+      insert into settlement.hold (hold_id, account_id, amount, purpose, writer_id, epoch,
+        expires_at)
+      select f.id, f.account, f.amount, f.wanted_purpose, p_writer, p_epoch, f.until
+        from done f where f.verb = 1
+      on conflict do nothing
+      returning hold_id
+    ),
+    noted as (
+      insert into settlement.hold_event (hold_id, event, reason, available_after, writer_id, epoch,
+        batch_seq, ord, recorded_at)
+      select f.id, case f.verb when 1 then 'placed' else 'voided' end,
+             case f.verb when 3 then f.reason end, f.left_over, p_writer, p_epoch, v_seq, f.place,
+             v_now
+        from done f
+      returning hold_id
+    ),
+    ended as (
+      update settlement.hold x
+         set state = case when x.captured = 0 then 'voided' else 'captured' end,
+             released = x.amount - x.captured
+        from done f where f.verb = 3 and x.hold_id = f.id
+      returning x.hold_id
+    ),
+    moved as (
+      update settlement.balance x set held = x.held + d.held
+        from (select f.payer, sum(case f.verb when 1 then f.amount else -f.rest end)::bigint as held
+                from done f group by f.payer) as d
+       where x.account_id = d.payer
+      returning x.account_id
+    )
+    select (select so from unusual),
+           (select count(*) from done where verb = 1) - (select count(*) from placed),
+           (select count(*) from done),
+           (select string_agg(settlement.hold_leaf_v2(f.id,
+              case f.verb when 1 then 'placed' else 'voided' end, f.payer,
+              case f.verb when 1 then f.amount else f.set_aside end,
+              case f.verb when 1 then f.wanted_purpose else f.purpose end,
+              case f.verb when 1 then f.until else f.expires_at end,
+              case f.verb when 3 then f.reason end, f.left_over::bigint, p_writer, p_epoch, v_seq,
+              f.place::integer), ''::bytea order by f.place) from done f),
+           array_agg(d.verdict order by d.ord),
+           array_agg(case d.verdict when 'applied' then d.left_over when 'replayed' then d.told
+                                    when 'insufficient' then d.free + coalesce(d.before, 0) end
+                     order by d.ord)
+      into v_unusual, v_wanted, v_written, v_more, v_codes, v_available
+      from answered d;
+    if v_unusual is distinct from false then
+      raise exception 'not of the everyday kind' using errcode = 'PL011';
+    elsif v_wanted <> 0 then
+      raise exception 'another writer took the same name' using errcode = '40001';
+    end if;
+    v_n := v_n + v_written;
+    v_leaves := v_leaves || coalesce(v_more, '');
+  end if;
+
+  if v_n = 0 then
+    return query select v_balances, v_codes, v_available, w.head_seq, w.head_hash;
+    return;
+  end if;
+  v_closed := settlement.close_batch_v2(w, v_n, v_leaves, v_now);
+  return query select v_balances, v_codes, v_available, v_closed.seq, v_closed.hash;
+end
+$$;
+grant execute on function settlement.settle_v2(integer, integer, bigint, bytea, uuid[], uuid[],
+  bigint[], bigint[], bigint[], integer[], integer[], uuid[], bigint[], bigint[], text[], timestamptz[],
+  text[]) to pod_coordinator, pod_indexer, pod_settlement;
+
+-- One element per operation; q_: one per transfer, those of operation i being q_first[i] to q_last[i].
+-- `problem` is what is wrong with an operation whatever the books say. Amounts that no bigint holds
+-- are cut off at the largest.
+create function settlement.asked_v2(
+  p_operations jsonb, out verbs text[], out ids uuid[], out holds uuid[], out accounts text[],
+  out operators text[], out amounts bigint[], out bps integer[], out purposes text[],
+  out expiries timestamptz[], out reasons text[], out refs text[], out reverse uuid[],
+  out hashes bytea[], out problems text[], out q_first integer[], out q_last integer[],
+  out q_debit text[], out q_credit text[], out q_amount bigint[])
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  c_max constant numeric := 9223372036854775807;
+  c_meta_bytes constant integer := 16384;
+begin
+  select array_agg(o.verb order by o.n), array_agg(o.id order by o.n),
+         array_agg(case when o.verb in ('hold', 'void') then o.id else o.hold end order by o.n),
+         array_agg(o.account order by o.n), array_agg(o.operator order by o.n),
+         array_agg(least(o.amount, c_max)::bigint order by o.n), array_agg(o.split_bps order by o.n),
+         array_agg(o.purpose order by o.n), array_agg(o.expires_at order by o.n),
+         array_agg(o.reason order by o.n), array_agg(o.external_ref order by o.n),
+         array_agg(o.reverses order by o.n),
+         array_agg(case when o.moves then sha256(convert_to(
+           jsonb_strip_nulls(o.op - 'id')::text, 'UTF8')) end order by o.n),
+         array_agg(case
+           when o.id is null then 'malformed'
+           when o.amount > c_max or l.largest > c_max then 'overflow'
+           when o.moves and (l.n = 0 or l.wrong) then 'malformed'
+           when o.moves and octet_length(o.op ->> 'meta') > c_meta_bytes then 'meta_too_large'
+           when o.moves then null
+           when o.verb = 'hold' and (o.amount > 0 and o.purpose in ('request', 'lease', 'payout')
+             and (o.purpose = 'lease') = (o.expires_at is not null)) is not true then 'malformed'
+           when o.verb = 'charge' and (o.amount >= 0 and o.split_bps between 0 and 10000)
+             is not true then 'malformed'
+           when o.verb = 'void' and coalesce(o.reason, '') = '' then 'malformed'
+           when o.verb not in ('hold', 'charge', 'void') then 'malformed' end order by o.n),
+         array_agg(l.before + 1 order by o.n), array_agg(l.before + l.n order by o.n)
+    into verbs, ids, holds, accounts, operators, amounts, bps, purposes, expiries, reasons, refs,
+         reverse, hashes, problems, q_first, q_last
+    from (select e.op, e.n, x.*, coalesce(x.verb, '') in ('post', 'capture') as moves
+            from jsonb_array_elements(p_operations) with ordinality as e (op, n)
+           cross join lateral jsonb_to_record(e.op) as x (verb text, id uuid, hold uuid,
+             account text, operator text, amount numeric, split_bps integer, purpose text,
+             expires_at timestamptz, reason text, external_ref text, reverses uuid)) as o
+    join (select e.n as at, count(t.amount)::integer as n, max(t.amount) as largest,
+                 bool_or(t.is_there and (t.amount > 0 and t.debit <> t.credit) is not true) as wrong,
+                 (sum(count(t.amount)) over (order by e.n) - count(t.amount))::integer as before
+            from jsonb_array_elements(p_operations) with ordinality as e (op, n)
+            left join lateral (select true as is_there, y.* from jsonb_to_recordset(
+              e.op -> 'transfers') as y (debit text, credit text, amount numeric)) as t on true
+           group by e.n) as l on l.at = o.n;
+  select array_agg(t.debit order by e.n, t.leg), array_agg(t.credit order by e.n, t.leg),
+         array_agg(least(t.amount, c_max)::bigint order by e.n, t.leg)
+    into q_debit, q_credit, q_amount
+    from jsonb_array_elements(p_operations) with ordinality as e (op, n)
+   cross join lateral rows from (jsonb_to_recordset(e.op -> 'transfers')
+         as (debit text, credit text, amount numeric)) with ordinality
+         as t (debit, credit, amount, leg)
+   where t.amount is not null;
+end
+$$;
+
+-- How holds stand, in the order asked; `accounts` are places in p_accounts. `free_for_all` is a lease
+-- whose writer is fenced and whose time is over: anybody may give it back.
+create function settlement.holds_v2(
+  p_holds uuid[], p_accounts bigint[], out accounts integer[], out amounts bigint[],
+  out captured bigint[], out purposes text[], out writers integer[], out expiries timestamptz[],
+  out states text[], out placed bigint[], out reasons text[], out voided bigint[],
+  out free_for_all boolean[])
+language sql stable set search_path = pg_catalog, pg_temp
+set enable_seqscan = off as $$
+  select array_agg(p.n::integer order by d.n), array_agg(x.amount order by d.n),
+         array_agg(x.captured order by d.n), array_agg(x.purpose order by d.n),
+         array_agg(x.writer_id order by d.n), array_agg(x.expires_at order by d.n),
+         array_agg(case when p.n is not null then x.state end order by d.n),
+         array_agg(e.available_after order by d.n), array_agg(v.reason order by d.n),
+         array_agg(v.available_after order by d.n),
+         array_agg(x.purpose = 'lease' and x.epoch < w.epoch
+                   and x.expires_at < clock_timestamp() order by d.n)
+    from unnest(p_holds) with ordinality as d (id, n)
+    left join settlement.hold x on x.hold_id = d.id
+    left join settlement.writer w on w.writer_id = x.writer_id
+    left join unnest(p_accounts) with ordinality as p (id, n) on p.id = x.account_id
+    -- One look by key for each, however the tables are thought to be (hence the limits).
+    left join lateral (select available_after from settlement.hold_event y
+                        where y.hold_id = d.id and y.event = 'placed' limit 1) as e on true
+    left join lateral (select reason, available_after from settlement.hold_event y
+                        where y.hold_id = d.id and y.event = 'voided' limit 1) as v on true
+$$;
+
+-- The charges that are there of these names, in the order asked; nothing for those outside the
+-- window of ids that may be settled.
+create function settlement.charges_v2(
+  p_requests uuid[], p_low uuid, p_high uuid, out inside boolean[], out holds uuid[],
+  out users bigint[], out operators bigint[], out gross bigint[], out bps integer[],
+  out balances bigint[])
+language sql stable set search_path = pg_catalog, pg_temp
+set enable_seqscan = off as $$
+  select array_agg(d.id >= p_low and d.id < p_high and get_byte(uuid_send(d.id), 6) / 16 = 7
+                   order by d.n),
+         array_agg(c.hold_id order by d.n), array_agg(c.user_account order by d.n),
+         array_agg(c.operator_account order by d.n), array_agg(c.gross order by d.n),
+         array_agg(c.split_bps order by d.n), array_agg(c.user_balance_after order by d.n)
+    from unnest(p_requests) with ordinality as d (id, n)
+    left join lateral (select * from settlement.charge y where y.request_id = d.id
+                          and y.request_id >= p_low and y.request_id < p_high limit 1) as c on true
+$$;
+
+-- The one way money moves (settlement.settle_v2 is the same way for the everyday). Post, hold,
+-- capture, charge and void, many at a time, for one writer. Raises what settlement.claim_head_v2
+-- raises, and 40001 when another writer took the same name at the same moment (do it again: it will
+-- be a plain answer). Decides every operation on copies of the balances, then writes what it
+-- accepted in a fixed number of statements. Locks: writer head, balances by id, holds by id; what
+-- the locks protect is read by later statements, which see what others committed while we waited.
+create function settlement.apply_v2(
+  p_writer integer, p_epoch integer, p_seen_seq bigint, p_seen_hash bytea, p_operations jsonb)
+returns table (codes text[], told bigint[], head_seq bigint, head_hash bytea)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 -- Plans are made when the tables are still empty and kept: reading a table whole would look cheap.
 set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
 declare
   c_max constant bigint := 9223372036854775807;
-  w settlement.writer;
-  v_seq bigint;
-  v_now timestamptz;
-  v_root bytea;
-  v_hash bytea;
-  v_rows bigint;
-  -- o_: one element per operation; r_: its result; l_: per transfer of a post or capture
+  c_none constant uuid := '00000000-0000-0000-0000-000000000000';
+  w constant settlement.writer :=
+    settlement.claim_head_v2(p_writer, p_epoch, p_seen_seq, p_seen_hash);
+  v_seq constant bigint := w.head_seq + 1;
+  v_now timestamptz; v_rows bigint; v_closed record; v_low uuid; v_high uuid;
+  -- o_: one element per operation; r_: its result; q_, l_: per transfer of a post or capture
   o_verb text[]; o_id uuid[]; o_hold uuid[]; o_account text[]; o_operator text[];
-  o_amount bigint[]; o_over boolean[]; o_bps integer[]; o_purpose text[]; o_reason text[];
-  o_a integer[]; o_op integer[]; o_h integer[]; o_t integer[]; o_hash bytea[];
+  o_amount bigint[]; o_bps integer[]; o_purpose text[]; o_until timestamptz[]; o_reason text[];
+  o_a integer[]; o_op integer[]; o_h integer[]; o_hash bytea[]; o_problem text[];
   o_ref text[]; o_reverses uuid[]; o_first integer[]; o_last integer[];
-  o_known boolean[]; o_open boolean[];
-  r_code text[]; r_available bigint[]; r_ord integer[]; r_share bigint[]; r_balance bigint[];
+  r_code text[]; r_told bigint[]; r_ord integer[]; r_share bigint[]; r_balance bigint[];
   r_user_entry bigint[]; r_operator_entry bigint[]; r_treasury_entry bigint[]; r_taken bigint[];
-  l_debit integer[]; l_credit integer[]; l_amount bigint[];
+  q_debit text[]; q_credit text[]; l_debit integer[]; l_credit integer[]; l_amount bigint[];
   l_debit_entry bigint[]; l_credit_entry bigint[];
-  -- a_: accounts that are touched, by id; h_: holds that are named; t_: transactions that are named
+  -- a_: accounts that are touched, by id; h_: holds, c_: charges, t_: transactions that are named
   a_id bigint[]; a_name text[]; a_dr bigint[]; a_cr bigint[]; a_held bigint[]; a_version bigint[];
-  a_floored boolean[]; a_open boolean[]; a_kind text[];
-  h_id uuid[]; h_a integer[]; h_amount bigint[]; h_purpose text[]; h_writer integer[];
-  h_state text[]; h_placed bigint[]; h_reason text[]; h_voided bigint[]; h_captured bigint[];
-  h_user integer[]; h_operator bigint[]; h_gross bigint[]; h_bps integer[]; h_charged bigint[];
-  t_id uuid[]; t_hash bytea[]; t_available bigint[]; t_refs text[]; t_reversible uuid[];
+  a_floored boolean[]; a_open boolean[]; a_kind text[]; a_asset text[];
+  h_id uuid[]; h_a integer[]; h_amount bigint[]; h_captured bigint[]; h_purpose text[];
+  h_writer integer[]; h_until timestamptz[]; h_state text[]; h_placed bigint[]; h_reason text[];
+  h_voided bigint[]; h_free boolean[]; h_moved boolean[];
+  c_id uuid[]; c_inside boolean[]; c_hold uuid[]; c_user bigint[]; c_operator bigint[];
+  c_gross bigint[]; c_bps integer[]; c_after bigint[];
+  t_id uuid[]; t_hash bytea[]; t_told bigint[]; t_refs text[]; t_reversible uuid[];
   a integer; b integer; h integer; t integer; v_treasury integer;
   v_done integer; v_n integer := 0; v_code text; v_left bigint; v_share bigint; v_taken numeric;
 begin
-  if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'the books need READ COMMITTED' using errcode = 'PL002';
-  end if;
-  select * into w from settlement.writer where writer_id = p_writer for update;
-  if w.epoch is distinct from p_epoch then
-    raise exception 'epoch % of writer % is over', p_epoch, p_writer using errcode = 'PL001';
-  end if;
-  if w.head_seq > 0 and not exists (select from settlement.batch x where x.writer_id = p_writer
-                                    and x.seq = w.head_seq and x.hash = w.head_hash) then
-    raise exception 'writer % has lost its head', p_writer using errcode = 'PL001';
-  end if;
-
-  -- What is asked.
-  select array_agg(o.verb order by o.n), array_agg(o.id order by o.n),
-         array_agg(case when o.verb in ('hold', 'charge', 'void') then o.id else o.hold end
-                   order by o.n),
-         array_agg(o.account order by o.n), array_agg(o.operator order by o.n),
-         array_agg(least(o.amount, c_max)::bigint order by o.n),
-         array_agg(coalesce(o.amount > c_max, false) or
-                   (o.verb in ('post', 'capture') and exists (select from
-                    jsonb_to_recordset(o.transfers) as x (amount numeric) where x.amount > c_max))
-                   order by o.n),
-         array_agg(o.split_bps order by o.n), array_agg(o.purpose order by o.n),
-         array_agg(o.reason order by o.n), array_agg(o.external_ref order by o.n),
-         array_agg(o.reverses order by o.n),
-         array_agg(case when o.verb in ('post', 'capture') then sha256(convert_to(
-           jsonb_strip_nulls((p_operations -> (o.n::integer - 1)) - 'id')::text, 'UTF8')) end
-           order by o.n)
-    into o_verb, o_id, o_hold, o_account, o_operator, o_amount, o_over, o_bps, o_purpose, o_reason,
-         o_ref, o_reverses, o_hash
-    from rows from (jsonb_to_recordset(p_operations) as (verb text, id uuid, hold uuid,
-           account text, operator text, amount numeric, split_bps integer, purpose text,
-           reason text, external_ref text, reverses uuid, transfers jsonb))
-         with ordinality as o (verb, id, hold, account, operator, amount, split_bps, purpose,
-           reason, external_ref, reverses, transfers, n);
+  select * into o_verb, o_id, o_hold, o_account, o_operator, o_amount, o_bps, o_purpose, o_until,
+         o_reason, o_ref, o_reverses, o_hash, o_problem, o_first, o_last, q_debit, q_credit, l_amount
+    from settlement.asked_v2(p_operations);
 
   -- Lock what it touches, then read it.
-  select array_agg(s.id order by s.id) into a_id from (
-    select x.account_id as id from settlement.account x where x.name = any (
-      o_account || o_operator
-      || array(select jsonb_path_query(p_operations, '$[*].transfers[*].debit') #>> '{}')
-      || array(select jsonb_path_query(p_operations, '$[*].transfers[*].credit') #>> '{}'))
-    union select x.account_id from settlement.hold x where x.hold_id = any (o_hold)
-    union select w.treasury_account where 'charge' = any (o_verb)) s;
+  a_id := array(select x.account_id from settlement.account x
+                 where x.name = any (o_account || o_operator || q_debit || q_credit)
+                union select x.account_id from settlement.hold x where x.hold_id = any (o_hold)
+                union select w.treasury_account where 'charge' = any (o_verb) order by 1);
   perform from settlement.balance x where x.account_id = any (a_id)
     order by x.account_id for update;
   perform from settlement.hold x where x.hold_id = any (o_hold) order by x.hold_id for update;
@@ -680,60 +1289,37 @@ begin
          array_agg(x.cr order by x.account_id), array_agg(x.held order by x.account_id),
          array_agg(x.version order by x.account_id), array_agg(x.floored order by x.account_id),
          array_agg(y.closed_at is null order by x.account_id),
-         array_agg(y.kind order by x.account_id)
-    into a_name, a_dr, a_cr, a_held, a_version, a_floored, a_open, a_kind
+         array_agg(y.kind order by x.account_id), array_agg(y.asset order by x.account_id)
+    into a_name, a_dr, a_cr, a_held, a_version, a_floored, a_open, a_kind, a_asset
     from settlement.balance x join settlement.account y using (account_id)
    where x.account_id = any (a_id);
   v_treasury := array_position(a_id, w.treasury_account);
   h_id := array(select distinct x from unnest(o_hold) as x where x is not null order by x);
-  select array_agg(p.n order by d.n), array_agg(x.amount order by d.n),
-         array_agg(x.purpose order by d.n), array_agg(x.writer_id order by d.n),
-         array_agg(case when p.n is not null then x.state end order by d.n),
-         array_agg(e.available_after order by d.n), array_agg(v.reason order by d.n),
-         array_agg(v.available_after order by d.n), array_agg(u.n order by d.n),
-         array_agg(c.operator_account order by d.n), array_agg(c.gross order by d.n),
-         array_agg(c.split_bps order by d.n), array_agg(c.user_available_after order by d.n)
-    into h_a, h_amount, h_purpose, h_writer, h_state, h_placed, h_reason, h_voided,
-         h_user, h_operator, h_gross, h_bps, h_charged
-    from unnest(h_id) with ordinality as d (id, n)
-    left join settlement.hold x on x.hold_id = d.id
-    left join unnest(a_id) with ordinality as p (id, n) on p.id = x.account_id
-    -- One look by key for each, however the tables are thought to be (hence the limits).
-    left join lateral (select available_after from settlement.hold_event e
-                        where e.hold_id = d.id and e.event = 'placed' limit 1) as e on true
-    left join lateral (select reason, available_after from settlement.hold_event v
-                        where v.hold_id = d.id and v.event = 'voided' limit 1) as v on true
-    left join settlement.charge c on c.request_id = d.id
-    left join unnest(a_id) with ordinality as u (id, n) on u.id = c.user_account;
+  select * into h_a, h_amount, h_captured, h_purpose, h_writer, h_until, h_state, h_placed,
+         h_reason, h_voided, h_free from settlement.holds_v2(h_id, a_id);
   select array_agg(x.n order by o.n), array_agg(y.n order by o.n), array_agg(z.n order by o.n)
     into o_a, o_op, o_h
     from unnest(o_account, o_operator, o_hold) with ordinality as o (account, operator, hold, n)
     left join unnest(a_name) with ordinality as x (name, n) on x.name = o.account
     left join unnest(a_name) with ordinality as y (name, n) on y.name = o.operator
     left join unnest(h_id) with ordinality as z (id, n) on z.id = o.hold;
-  if 'post' = any (o_verb) or 'capture' = any (o_verb) then
-    select array_agg(q.debit order by q.n, q.leg), array_agg(q.credit order by q.n, q.leg),
-           array_agg(least(q.amount, c_max)::bigint order by q.n, q.leg)
-      into l_debit, l_credit, l_amount
-      from (select o.n, s.leg, x.n as debit, y.n as credit, s.amount
-              from jsonb_array_elements(p_operations) with ordinality as o (op, n)
-             cross join lateral rows from (jsonb_to_recordset(o.op -> 'transfers')
-                   as (debit text, credit text, amount numeric))
-                   with ordinality as s (debit, credit, amount, leg)
-              left join unnest(a_name) with ordinality as x (name, n) on x.name = s.debit
-              left join unnest(a_name) with ordinality as y (name, n) on y.name = s.credit) as q;
-    select array_agg(c.before + 1 order by c.n), array_agg(c.before + c.legs order by c.n)
-      into o_first, o_last
-      from (select o.n, coalesce(jsonb_array_length(o.op -> 'transfers'), 0) as legs,
-                   sum(coalesce(jsonb_array_length(o.op -> 'transfers'), 0)) over (order by o.n)
-                   - coalesce(jsonb_array_length(o.op -> 'transfers'), 0) as before
-              from jsonb_array_elements(p_operations) with ordinality as o (op, n)) as c;
-    t_id := array(select distinct x.id from unnest(o_id, o_verb) as x (id, verb)
-                   where x.verb in ('post', 'capture') order by x.id);
-    select array_agg(x.content_sha256 order by d.n), array_agg(x.available_after order by d.n)
-      into t_hash, t_available
-      from unnest(t_id) with ordinality as d (id, n)
-      left join settlement.txn x on x.txn_id = d.id;
+  -- A name is a charge's or a transaction's, never both.
+  c_id := array(select distinct x.id from unnest(o_id, o_verb) as x (id, verb)
+                 where x.verb <> 'hold' and x.verb <> 'void' order by x.id);
+  select x.low, least(x.high, settlement.uuid_floor_v1(clock_timestamp() + interval '5 minutes'))
+    into v_low, v_high from settlement.charge_window x;
+  select * into c_inside, c_hold, c_user, c_operator, c_gross, c_bps, c_after
+    from settlement.charges_v2(c_id, v_low, v_high);
+  t_id := c_id;
+  select array_agg(x.content_sha256 order by d.n), array_agg(x.available_after order by d.n)
+    into t_hash, t_told
+    from unnest(t_id) with ordinality as d (id, n)
+    left join settlement.txn x on x.txn_id = d.id;
+  if q_debit is not null then
+    select array_agg(x.n order by s.n), array_agg(y.n order by s.n) into l_debit, l_credit
+      from unnest(q_debit, q_credit) with ordinality as s (debit, credit, n)
+      left join unnest(a_name) with ordinality as x (name, n) on x.name = s.debit
+      left join unnest(a_name) with ordinality as y (name, n) on y.name = s.credit;
     t_refs := array(select x.external_ref from settlement.txn x
                      where x.external_ref = any (o_ref));
     -- What can be reversed: exists, and is not reversed yet.
@@ -747,22 +1333,24 @@ begin
   r_taken := array_fill(null::bigint, array[cardinality(o_verb)]);
   r_share := r_taken; r_balance := r_taken;
   r_user_entry := r_taken; r_operator_entry := r_taken; r_treasury_entry := r_taken;
-  h_captured := array_fill(null::bigint, array[cardinality(h_id)]);
+  h_moved := array_fill(false, array[cardinality(h_id)]);
   l_debit_entry := array_fill(null::bigint, array[coalesce(cardinality(l_amount), 0)]);
   l_credit_entry := l_debit_entry;
   for i in 1 .. cardinality(o_verb) loop
-    v_code := null; v_left := null;
+    v_code := o_problem[i]; v_left := null;
     a := o_a[i]; b := o_op[i]; h := o_h[i];
-    if o_over[i] then
-      v_code := 'overflow';
+    if v_code is not null then
+      null;
     elsif o_verb[i] = 'hold' then
       if h_state[h] is not null then
         v_code := 'conflict';
         if h_a[h] = a and h_amount[h] = o_amount[i] and h_purpose[h] = o_purpose[i]
-           and h_writer[h] = p_writer then
+           and h_writer[h] = p_writer and h_until[h] is not distinct from o_until[i] then
           v_code := 'replayed'; v_left := h_placed[h];
         end if;
-      elsif a is null then v_code := 'account_unknown';
+      -- Requests are paid by users. An account without a floor could be held far below zero.
+      elsif a is null or (o_purpose[i] <> 'payout' and a_kind[a] <> 'user') then
+        v_code := 'account_unknown';
       elsif not a_open[a] then v_code := 'account_closed';
       elsif a_floored[a] and a_cr[a] - a_dr[a] - a_held[a] < o_amount[i] then
         v_code := 'insufficient'; v_left := a_cr[a] - a_dr[a] - a_held[a];
@@ -771,59 +1359,74 @@ begin
         a_held[a] := a_held[a] + o_amount[i];
         v_left := a_cr[a] - a_dr[a] - a_held[a];
         h_a[h] := a; h_amount[h] := o_amount[i]; h_purpose[h] := o_purpose[i];
-        h_writer[h] := p_writer; h_state[h] := 'open'; h_placed[h] := v_left;
+        h_writer[h] := p_writer; h_until[h] := o_until[i]; h_state[h] := 'open';
+        h_captured[h] := 0; h_placed[h] := v_left;
       end if;
     elsif o_verb[i] = 'charge' then
-      if h_gross[h] is not null then
+      t := array_position(c_id, o_id[i]);
+      if c_gross[t] is not null then
         v_code := 'conflict';
-        if h_user[h] = a and h_operator[h] = a_id[b] and h_gross[h] = o_amount[i]
-           and h_bps[h] = o_bps[i] then
-          v_code := 'replayed'; v_left := h_charged[h];
+        if c_hold[t] = coalesce(o_hold[i], c_none) and c_user[t] = a_id[a]
+           and c_operator[t] = a_id[b] and c_gross[t] = o_amount[i] and c_bps[t] = o_bps[i] then
+          v_code := 'replayed'; v_left := c_after[t];
         end if;
-      elsif h_state[h] is null then v_code := 'hold_unknown';
+      elsif c_inside[t] is not true then v_code := 'outside_window';
+      elsif t_hash[t] is not null then v_code := 'conflict';
       elsif (a_kind[a], a_kind[b]) is distinct from ('user', 'host') then
         v_code := 'account_unknown';
-      elsif h_a[h] <> a or h_purpose[h] <> 'request' or h_writer[h] <> p_writer then
-        v_code := 'conflict';
-      elsif h_state[h] <> 'open' then v_code := 'hold_closed';
-      elsif o_amount[i] > h_amount[h] then v_code := 'hold_exceeded';
-      elsif not (a_open[a] and a_open[b]) then v_code := 'account_closed';
+      elsif h is null and not a_open[a] then v_code := 'account_closed';
+      elsif h is null and a_cr[a] - a_dr[a] - a_held[a] < o_amount[i] then
+        v_code := 'insufficient'; v_left := a_cr[a] - a_dr[a] - a_held[a];
+      elsif h is not null and h_state[h] is null then v_code := 'hold_unknown';
+      elsif h is not null and (h_a[h] <> a or h_purpose[h] = 'payout' or h_writer[h] <> p_writer)
+        then v_code := 'conflict';
+      elsif h is not null and h_state[h] <> 'open' then v_code := 'hold_closed';
+      elsif h is not null and o_amount[i] > h_amount[h] - h_captured[h] then
+        v_code := 'hold_exceeded';
       elsif greatest(a_cr[b], a_cr[v_treasury]) > c_max - o_amount[i] then v_code := 'overflow';
       else
         v_share := div(o_amount[i]::numeric * o_bps[i], 10000);
-        a_dr[a] := a_dr[a] + o_amount[i]; a_held[a] := a_held[a] - h_amount[h];
+        a_dr[a] := a_dr[a] + o_amount[i];
         a_cr[b] := a_cr[b] + o_amount[i] - v_share;
         a_cr[v_treasury] := a_cr[v_treasury] + v_share;
         a_version[a] := a_version[a] + 1; a_version[b] := a_version[b] + 1;
         a_version[v_treasury] := a_version[v_treasury] + 1;
-        v_left := a_cr[a] - a_dr[a] - a_held[a];
-        r_share[i] := v_share; r_balance[i] := a_cr[a] - a_dr[a];
+        v_left := a_cr[a] - a_dr[a];
+        r_share[i] := v_share; r_balance[i] := v_left;
         r_user_entry[i] := a_version[a]; r_operator_entry[i] := a_version[b];
         r_treasury_entry[i] := a_version[v_treasury];
-        h_state[h] := 'captured'; h_captured[h] := o_amount[i]; h_user[h] := a;
-        h_operator[h] := a_id[b]; h_gross[h] := o_amount[i]; h_bps[h] := o_bps[i];
-        h_charged[h] := v_left;
+        c_hold[t] := coalesce(o_hold[i], c_none); c_user[t] := a_id[a]; c_operator[t] := a_id[b];
+        c_gross[t] := o_amount[i]; c_bps[t] := o_bps[i]; c_after[t] := v_left;
+        if h is not null then
+          a_held[a] := a_held[a] - case h_purpose[h] when 'lease' then o_amount[i]
+                                                     else h_amount[h] end;
+          h_captured[h] := h_captured[h] + o_amount[i]; h_moved[h] := true;
+          if h_purpose[h] <> 'lease' then h_state[h] := 'captured'; end if;
+        end if;
       end if;
     elsif o_verb[i] = 'void' then
       if h_state[h] is null then v_code := 'hold_unknown';
-      elsif h_purpose[h] = 'request' and h_writer[h] <> p_writer then v_code := 'conflict';
-      elsif h_state[h] = 'voided' and h_reason[h] = o_reason[i] then
+      elsif h_writer[h] <> p_writer and (h_purpose[h] = 'request' or
+            (h_purpose[h] = 'lease' and h_state[h] = 'open' and h_free[h] is not true)) then
+        v_code := 'conflict';
+      elsif h_state[h] <> 'open' and h_reason[h] = o_reason[i] then
         v_code := 'replayed'; v_left := h_voided[h];
       elsif h_state[h] <> 'open' then v_code := 'hold_closed';
       else
         a := h_a[h];
-        a_held[a] := a_held[a] - h_amount[h];
+        a_held[a] := a_held[a] - h_amount[h] + h_captured[h];
         v_left := a_cr[a] - a_dr[a] - a_held[a];
-        h_state[h] := 'voided'; h_captured[h] := 0; h_reason[h] := o_reason[i];
-        h_voided[h] := v_left;
+        h_state[h] := case when h_captured[h] = 0 then 'voided' else 'captured' end;
+        h_moved[h] := true; h_reason[h] := o_reason[i]; h_voided[h] := v_left;
       end if;
     else
       t := array_position(t_id, o_id[i]);
       if t_hash[t] is not null then
         v_code := case when t_hash[t] = o_hash[i] then 'replayed' else 'conflict' end;
-        v_left := case when v_code = 'replayed' then t_available[t] end;
+        v_left := case when v_code = 'replayed' then t_told[t] end;
+      elsif c_gross[t] is not null then v_code := 'conflict';
       elsif h is not null and h_state[h] is null then v_code := 'hold_unknown';
-      elsif h is not null and h_purpose[h] = 'request' and h_writer[h] <> p_writer then
+      elsif h is not null and h_purpose[h] <> 'payout' and h_writer[h] <> p_writer then
         v_code := 'conflict';
       elsif h is not null and h_state[h] <> 'open' then v_code := 'hold_closed';
       elsif o_ref[i] = any (t_refs)
@@ -835,15 +1438,17 @@ begin
         exit when v_code is not null;
         if l_debit[l] is null or l_credit[l] is null then v_code := 'account_unknown';
         elsif not (a_open[l_debit[l]] and a_open[l_credit[l]]) then v_code := 'account_closed';
+        elsif a_asset[l_debit[l]] <> a_asset[l_credit[l]] then v_code := 'asset_mismatch';
         elsif l_debit[l] = h_a[h] then v_taken := v_taken + l_amount[l];
         end if;
       end loop;
       if v_code is null and h is not null then
         v_code := case when v_taken = 0 then 'conflict'
-                       when v_taken > h_amount[h] then 'hold_exceeded' end;
+                       when v_taken > h_amount[h] - h_captured[h] then 'hold_exceeded' end;
       end if;
       if v_code is null then
-        if h is not null then a_held[h_a[h]] := a_held[h_a[h]] - h_amount[h]; end if;
+        v_share := case h_purpose[h] when 'lease' then v_taken else h_amount[h] end;
+        if h is not null then a_held[h_a[h]] := a_held[h_a[h]] - v_share; end if;
         v_done := o_first[i] - 1;
         for l in o_first[i] .. o_last[i] loop
           a := l_debit[l]; b := l_credit[l];
@@ -869,14 +1474,15 @@ begin
             a_dr[a] := a_dr[a] - l_amount[l]; a_cr[b] := a_cr[b] - l_amount[l];
             a_version[a] := a_version[a] - 1; a_version[b] := a_version[b] - 1;
           end loop;
-          if h is not null then a_held[h_a[h]] := a_held[h_a[h]] + h_amount[h]; end if;
+          if h is not null then a_held[h_a[h]] := a_held[h_a[h]] + v_share; end if;
         else
           if h is not null then
             a := h_a[h];
             v_left := a_cr[a] - a_dr[a] - a_held[a];
-            h_state[h] := 'captured'; h_captured[h] := v_taken; r_taken[i] := v_taken;
+            h_captured[h] := h_captured[h] + v_taken; h_moved[h] := true; r_taken[i] := v_taken;
+            if h_purpose[h] <> 'lease' then h_state[h] := 'captured'; end if;
           end if;
-          t_hash[t] := o_hash[i]; t_available[t] := v_left;
+          t_hash[t] := o_hash[i]; t_told[t] := v_left;
           t_refs := t_refs || o_ref[i];
           t_reversible := array_remove(t_reversible, o_reverses[i]) || o_id[i];
         end if;
@@ -885,356 +1491,95 @@ begin
     if v_code is null then
       v_n := v_n + 1; r_ord[i] := v_n; v_code := 'applied';
     end if;
-    r_code[i] := v_code; r_available[i] := v_left;
+    r_code[i] := v_code; r_told[i] := v_left;
   end loop;
-
-  if v_n > 0 then
-    v_seq := w.head_seq + 1;
-    v_now := clock_timestamp();
-    -- Write what was accepted. A name that another writer took meanwhile inserts fewer rows.
-    insert into settlement.hold (hold_id, account_id, amount, purpose, writer_id, epoch)
-    select o.id, a_id[o.a], o.amount, o.purpose, p_writer, p_epoch
-      from unnest(o_verb, o_id, o_a, o_amount, o_purpose, r_ord)
-           as o (verb, id, a, amount, purpose, ord)
-     where o.verb = 'hold' and o.ord is not null
-    on conflict do nothing;
-    get diagnostics v_rows = row_count;
-    insert into settlement.txn (txn_id, kind, slot, event_at, recorded_at, effective_on,
-      external_ref, reverses, hold_id, hold_captured, available_after, actor, reason, meta,
-      content_sha256, writer_id, epoch, batch_seq, ord)
-    select o.id, x.kind, x.slot, x.event_at, v_now, x.effective_on, o.ref, o.reverses, o.hold,
-           o.taken, case when o.hold is not null then o.available end, x.actor, o.reason,
-           coalesce(x.meta, '{}'), o.hash, p_writer, p_epoch, v_seq, o.ord
-      from unnest(o_verb, o_id, o_hold, o_ref, o_reverses, o_reason, o_hash, r_taken, r_available,
-                  r_ord) with ordinality
-           as o (verb, id, hold, ref, reverses, reason, hash, taken, available, ord, n)
-     cross join lateral jsonb_to_record(p_operations -> (o.n::integer - 1)) as x (kind text,
-           slot bigint, event_at timestamptz, effective_on date, actor text, meta jsonb)
-     where o.verb in ('post', 'capture') and o.ord is not null
-    on conflict do nothing;
-    get diagnostics v_done = row_count;
-    if v_rows + v_done <> (select count(*) from unnest(o_verb, r_ord) as o (verb, ord)
-                           where o.verb in ('hold', 'post', 'capture') and o.ord is not null) then
-      raise exception 'another writer took the same name' using errcode = '40001';
-    end if;
-    insert into settlement.transfer (txn_id, leg, debit, credit, amount, debit_entry, credit_entry)
-    select o_id[o.n], s.n - o_first[o.n] + 1, a_id[s.debit], a_id[s.credit], s.amount,
-           s.debit_entry, s.credit_entry
-      from unnest(r_ord) with ordinality as o (ord, n)
-      join unnest(l_debit, l_credit, l_amount, l_debit_entry, l_credit_entry) with ordinality
-           as s (debit, credit, amount, debit_entry, credit_entry, n)
-        on s.n between o_first[o.n] and o_last[o.n]
-     where o.ord is not null;
-    insert into settlement.hold_event (hold_id, event, reason, available_after, writer_id, epoch,
-      batch_seq, ord, recorded_at)
-    select o.hold, case o.verb when 'hold' then 'placed' else 'voided' end, o.reason, o.available,
-           p_writer, p_epoch, v_seq, o.ord, v_now
-      from unnest(o_verb, o_hold, o_reason, r_available, r_ord)
-           as o (verb, hold, reason, available, ord)
-     where o.verb in ('hold', 'void') and o.ord is not null;
-    insert into settlement.charge (request_id, user_account, operator_account, treasury_account,
-      gross, operator_share, treasury_share, split_bps, user_entry, operator_entry, treasury_entry,
-      user_balance_after, user_available_after, writer_id, epoch, batch_seq, ord, recorded_at)
-    select o.id, a_id[o.a], a_id[o.b], w.treasury_account, o.amount, o.amount - o.share, o.share,
-           o.bps, o.user_entry, o.operator_entry, o.treasury_entry, o.balance, o.available,
-           p_writer, p_epoch, v_seq, o.ord, v_now
-      from unnest(o_verb, o_id, o_a, o_op, o_amount, r_share, o_bps, r_user_entry,
-                  r_operator_entry, r_treasury_entry, r_balance, r_available, r_ord)
-           as o (verb, id, a, b, amount, share, bps, user_entry, operator_entry, treasury_entry,
-                 balance, available, ord)
-     where o.verb = 'charge' and o.ord is not null;
-    update settlement.hold x
-       set state = d.state, captured = d.captured, released = x.amount - d.captured
-      from unnest(h_id, h_state, h_captured) as d (id, state, captured)
-     where x.hold_id = d.id and d.captured is not null;
-    -- No balance moves but by the rows just written, and to where it was decided.
-    update settlement.balance x
-       set dr = x.dr + d.dr, cr = x.cr + d.cr, held = x.held + d.held, version = x.version + d.n
-      from (select s.account_id, sum(s.dr)::bigint as dr, sum(s.cr)::bigint as cr,
-                   sum(s.held)::bigint as held, sum(s.n)::bigint as n
-              from (select f.account_id, f.dr, f.cr, 0 as held, 1 as n from settlement.entry f
-                     where f.writer_id = p_writer and f.batch_seq = v_seq
-                    union all
-                    select f.account_id, 0, 0, f.held, 0 from settlement.hold_flow f
-                     where f.writer_id = p_writer and f.batch_seq = v_seq) as s
-             group by s.account_id) as d
-     where x.account_id = d.account_id;
-    if exists (select from unnest(a_id, a_dr, a_cr, a_held, a_version)
-                 as d (id, dr, cr, held, version)
-               join settlement.balance x on x.account_id = d.id
-              where (x.dr, x.cr, x.held, x.version) <> (d.dr, d.cr, d.held, d.version)) then
-      raise exception 'what was written is not what was decided' using errcode = 'PL004';
-    end if;
-    select settlement.merkle_root_v1(array_agg(x.leaf order by x.ord)) into v_root
-      from settlement.batch_leaves_v1(p_writer, v_seq) as x;
-    v_hash := settlement.batch_hash_v1(p_writer, p_epoch, v_seq, v_n, w.head_hash, v_root);
-    insert into settlement.batch (writer_id, seq, epoch, n, root, prev_hash, hash, created_at)
-    values (p_writer, v_seq, p_epoch, v_n, v_root, w.head_hash, v_hash, v_now);
-    update settlement.writer x set head_seq = v_seq, head_hash = v_hash
-     where x.writer_id = p_writer;
-  end if;
-  return query select o.c, o.v from unnest(r_code, r_available) with ordinality as o (c, v, n)
-   order by o.n;
-end
-$$;
-grant execute on function settlement.apply_v1(integer, integer, jsonb)
-  to pod_coordinator, pod_indexer, pod_settlement;
-
--- The daily road of paid requests: hold, charge and void for one request each, many at a time,
--- decided and written by sets instead of one after the other.
--- Answers exactly what settlement.apply_v1 would for the same operations, or nothing at all (no
--- row) when they are not of the everyday kind: then nothing was written, and the caller asks
--- apply_v1 in the same transaction. That is so when an id is named twice, when an account both
--- pays and earns, when two holds of one account are too much (the second may have fitted once the
--- first was refused), or when a turnover is near the end of what a number holds.
---
--- Verbs: 1 hold, 2 charge, 3 void. Raises what apply_v1 raises, in the same order of locks.
-create function settlement.settle_v1(
-  p_writer integer, p_epoch integer, p_verbs smallint[], p_ids uuid[], p_accounts bigint[],
-  p_operators bigint[], p_amounts bigint[], p_bps integer[], p_reasons text[])
-returns table (codes text[], available bigint[])
-language plpgsql security definer set search_path = pg_catalog, pg_temp
--- Plans are made once, when nothing is known of the tables yet. Every join here is a look by key for
--- each row asked for; reading a whole table or index would cost what the table has grown to.
-set enable_seqscan = off set enable_mergejoin = off set enable_hashjoin = off
-set plan_cache_mode = force_generic_plan set jit = off as $$
-#variable_conflict use_column
-declare
-  -- Far from 2^63 - 1, whatever a batch adds to it.
-  c_large constant bigint := 8000000000000000000;
-  c_large_amount constant bigint := 1000000000000000;
-  w settlement.writer;
-  v_seq bigint;
-  v_now timestamptz;
-  v_accounts bigint[];
-  v_codes text[];
-  v_available bigint[];
-  v_leaves bytea[];
-  v_unusual boolean;
-  v_wanted bigint;
-  v_written bigint;
-  v_root bytea;
-  v_hash bytea;
-begin
-  if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'the books need READ COMMITTED' using errcode = 'PL002';
-  end if;
-  select * into w from settlement.writer x where x.writer_id = p_writer for update;
-  if w.epoch is distinct from p_epoch then
-    raise exception 'epoch % of writer % is over', p_epoch, p_writer using errcode = 'PL001';
-  end if;
-  if w.head_seq > 0 and not exists (select from settlement.batch x where x.writer_id = p_writer
-                                    and x.seq = w.head_seq and x.hash = w.head_hash) then
-    raise exception 'writer % has lost its head', p_writer using errcode = 'PL001';
-  end if;
-
-  v_accounts := array(
-    select a from unnest(p_accounts || p_operators || w.treasury_account) as a where a is not null
-    union select x.account_id from settlement.hold x where x.hold_id = any (p_ids));
-  perform from settlement.balance x where x.account_id = any (v_accounts)
-    order by x.account_id for update;
-  perform from settlement.hold x where x.hold_id = any (p_ids) order by x.hold_id for update;
-  v_seq := w.head_seq + 1;
-  v_now := clock_timestamp();
-
-  with
-  asked as materialized (
-    select o.verb, o.id, o.account, o.operator, o.amount, o.bps, o.reason, o.ord,
-           x.hold_id is not null as known, x.account_id as holder, x.amount as set_aside,
-           x.purpose, x.writer_id as owner, x.state,
-           case when o.verb = 1 then o.account else x.account_id end as payer
-      from unnest(p_verbs, p_ids, p_accounts, p_operators, p_amounts, p_bps, p_reasons)
-           with ordinality as o (verb, id, account, operator, amount, bps, reason, ord)
-      left join settlement.hold x on x.hold_id = o.id
-  ),
-  -- What can be said without asking who else wants the same money; null where that matters.
-  judged as materialized (
-    select k.*, b.cr - b.dr as net, b.cr - b.dr - b.held as free, b.floored,
-           b.version as payer_version, e.version as earner_version,
-           coalesce(greatest(b.dr, b.cr), 0) > c_large or coalesce(e.cr, 0) > c_large
-             or coalesce(k.amount, 0) > c_large_amount as large,
-           case k.verb when 1 then placed.available_after when 2 then c.user_available_after
-                       else voided.available_after end as told,
-           case
-             when k.verb = 1 and k.known then
-               case when (k.holder, k.set_aside, k.purpose, k.owner)
-                         is not distinct from (k.account, k.amount, 'request', p_writer)
-                    then 'replayed' else 'conflict' end
-             when k.verb = 1 and p.account_id is null then 'account_unknown'
-             when k.verb = 1 and p.closed_at is not null then 'account_closed'
-             when k.verb = 1 then null
-             when k.verb = 2 and c.request_id is not null then
-               case when (c.user_account, c.operator_account, c.gross, c.split_bps)
-                         is not distinct from (k.account, k.operator, k.amount, k.bps)
-                    then 'replayed' else 'conflict' end
-             when not k.known then 'hold_unknown'
-             when k.verb = 2 and (u.kind, o.kind) is distinct from ('user', 'host')
-               then 'account_unknown'
-             when k.verb = 2 and (k.holder <> k.account or k.purpose <> 'request'
-                                  or k.owner <> p_writer) then 'conflict'
-             when k.verb = 3 and k.purpose = 'request' and k.owner <> p_writer then 'conflict'
-             when k.verb = 3 and k.state = 'voided' and voided.reason = k.reason then 'replayed'
-             when k.state <> 'open' then 'hold_closed'
-             when k.verb = 3 then null
-             when k.amount > k.set_aside then 'hold_exceeded'
-             when u.closed_at is not null or o.closed_at is not null then 'account_closed'
-           end as code
-      from asked k
-      left join settlement.account p on p.account_id = k.payer
-      left join settlement.balance b on b.account_id = k.payer
-      left join settlement.account u on u.account_id = case when k.verb = 2 then k.account end
-      left join settlement.account o on o.account_id = k.operator
-      left join settlement.balance e on e.account_id = k.operator
-      left join settlement.charge c
-        on c.request_id = case when k.verb = 2 and k.state = 'captured' then k.id end
-      -- The limits keep these a look by key each, however the tables are thought to be.
-      left join lateral (select available_after from settlement.hold_event y
-                          where k.verb = 1 and k.known and y.hold_id = k.id and y.event = 'placed'
-                          limit 1) as placed on true
-      left join lateral (select available_after, reason from settlement.hold_event y
-                          where k.verb = 3 and k.state = 'voided' and y.hold_id = k.id
-                            and y.event = 'voided' limit 1) as voided on true
-  ),
-  -- Holds meet what is free once everything asked before them was granted.
-  decided as materialized (
-    select j.*, coalesce(j.code,
-             case when j.verb = 1 and j.floored and j.free + coalesce(j.before, 0) < j.amount
-                  then 'insufficient' else 'applied' end) as verdict
-      from (select x.*, sum(case when x.code is not null then 0 when x.verb = 1 then -x.amount
-                                 when x.verb = 2 then x.set_aside - x.amount else x.set_aside end)
-                          over (partition by x.payer order by x.ord
-                                rows between unbounded preceding and 1 preceding) as before
-              from judged x) as j
-  ),
-  answered as materialized (
-    select d.*, d.free + sum(case when d.verdict <> 'applied' then 0 when d.verb = 1 then -d.amount
-                                  when d.verb = 2 then d.set_aside - d.amount else d.set_aside end)
-                         over (partition by d.payer order by d.ord) as left_over
-      from decided d
-  ),
-  unusual as materialized (
-    select count(*) <> count(distinct d.id) or bool_or(d.large)
-           or (select count(distinct x.payer) + count(distinct x.operator) from asked x)
-              <> (select count(distinct x.a) from (select payer as a from asked
-                                                   union all select operator from asked) as x)
-           or exists (select from decided x where x.verdict = 'insufficient'
-                       group by x.payer having count(*) > 1)
-           or (select cr from settlement.balance where account_id = w.treasury_account) > c_large
-           as so
-      from decided d
-  ),
-  done as materialized (
-    select f.*, row_number() over (order by f.ord) as place
-      from answered f
-     where f.verdict = 'applied' and not (select so from unusual)
-  ),
-  paid as materialized (
-    select f.*, div(f.amount::numeric * f.bps, 10000)::bigint as share,
-           f.payer_version + row_number() over (partition by f.payer order by f.ord) as user_entry,
-           f.earner_version + row_number() over (partition by f.operator order by f.ord)
-             as operator_entry,
-           t.version + row_number() over (order by f.ord) as treasury_entry,
-           f.net - sum(f.amount) over (partition by f.payer order by f.ord) as balance_after
-      from done f
-     cross join (select version from settlement.balance
-                  where account_id = w.treasury_account) as t
-     where f.verb = 2
-  ),
-  placed as (
-    insert into settlement.hold (hold_id, account_id, amount, purpose, writer_id, epoch)
-    select f.id, f.account, f.amount, 'request', p_writer, p_epoch from done f where f.verb = 1
-    on conflict do nothing
-    returning hold_id
-  ),
-  noted as (
-    insert into settlement.hold_event (hold_id, event, reason, available_after, writer_id, epoch,
-      batch_seq, ord, recorded_at)
-    select f.id, case f.verb when 1 then 'placed' else 'voided' end,
-           case f.verb when 3 then f.reason end, f.left_over, p_writer, p_epoch, v_seq, f.place,
-           v_now
-      from done f where f.verb <> 2
-    returning hold_id
-  ),
-  charged as (
-    insert into settlement.charge (request_id, user_account, operator_account, treasury_account,
-      gross, operator_share, treasury_share, split_bps, user_entry, operator_entry, treasury_entry,
-      user_balance_after, user_available_after, writer_id, epoch, batch_seq, ord, recorded_at)
-    select f.id, f.account, f.operator, w.treasury_account, f.amount, f.amount - f.share, f.share,
-           f.bps, f.user_entry, f.operator_entry, f.treasury_entry, f.balance_after, f.left_over,
-           p_writer, p_epoch, v_seq, f.place, v_now
-      from paid f
-    returning *
-  ),
-  ended as (
-    update settlement.hold x
-       set state = case f.verb when 2 then 'captured' else 'voided' end,
-           captured = case f.verb when 2 then f.amount else 0 end,
-           released = case f.verb when 2 then x.amount - f.amount else x.amount end
-      from done f where f.verb <> 1 and x.hold_id = f.id
-    returning x.hold_id
-  ),
-  -- No balance moves but by the rows just written.
-  moved as (
-    update settlement.balance x
-       set dr = x.dr + d.dr, cr = x.cr + d.cr, held = x.held + d.held, version = x.version + d.n
-      from (select s.account_id, sum(s.dr)::bigint as dr, sum(s.cr)::bigint as cr,
-                   sum(s.held)::bigint as held, sum(s.n)::bigint as n
-              from (select user_account as account_id, gross as dr, 0::bigint as cr,
-                           0::bigint as held, 1 as n from charged
-                    union all select operator_account, 0, operator_share, 0, 1 from charged
-                    union all select treasury_account, 0, treasury_share, 0, 1 from charged
-                    union all
-                    select f.payer, 0, 0, case f.verb when 1 then f.amount else -f.set_aside end, 0
-                      from done f) as s
-             group by s.account_id) as d
-     where x.account_id = d.account_id
-    returning x.account_id
-  ),
-  -- The same leaves as settlement.batch_leaves_v1 reads back.
-  leaves as (
-    select c.ord, settlement.leaf_v1(concat_ws('|', 'charge/1', c.request_id, c.user_account,
-             c.operator_account, c.treasury_account, c.gross, c.operator_share, c.treasury_share,
-             c.split_bps, c.user_entry, c.operator_entry, c.treasury_entry, c.user_balance_after,
-             c.user_available_after, c.writer_id, c.epoch, c.batch_seq, c.ord,
-             extract(epoch from c.recorded_at))) as leaf
-      from charged c
-    union all
-    select f.place, settlement.leaf_v1(concat_ws('|', 'hold/1', f.id,
-             case f.verb when 1 then 'placed' else 'voided' end, f.payer,
-             case f.verb when 1 then f.amount else f.set_aside end,
-             case f.verb when 1 then 'request' else f.purpose end,
-             coalesce(to_json(case f.verb when 3 then f.reason end)::text, '-'), f.left_over,
-             p_writer, p_epoch, v_seq, f.place, extract(epoch from v_now)))
-      from done f where f.verb <> 2
-  )
-  select (select so from unusual), (select array_agg(leaf order by ord) from leaves),
-         (select count(*) from done where verb = 1), (select count(*) from placed),
-         array_agg(d.verdict order by d.ord),
-         array_agg(case d.verdict when 'applied' then d.left_over when 'replayed' then d.told
-                                  when 'insufficient' then d.free + coalesce(d.before, 0) end
-                   order by d.ord)
-    into v_unusual, v_leaves, v_wanted, v_written, v_codes, v_available
-    from answered d;
-  if v_unusual then
+  if v_n = 0 then
+    return query select r_code, r_told, w.head_seq, w.head_hash;
     return;
   end if;
-  if v_written <> v_wanted then
+  v_now := clock_timestamp();
+
+  -- Write what was accepted. A name that another writer took meanwhile inserts fewer rows.
+  insert into settlement.hold (hold_id, account_id, amount, purpose, writer_id, epoch, expires_at)
+  select o.id, a_id[o.a], o.amount, o.purpose, p_writer, p_epoch, o.until
+    from unnest(o_verb, o_id, o_a, o_amount, o_purpose, o_until, r_ord)
+         as o (verb, id, a, amount, purpose, until, ord)
+   where o.verb = 'hold' and o.ord is not null
+  on conflict do nothing;
+  get diagnostics v_rows = row_count;
+  insert into settlement.txn (txn_id, kind, slot, event_at, recorded_at, effective_on,
+    external_ref, reverses, hold_id, hold_captured, available_after, actor, reason, meta,
+    content_sha256, writer_id, epoch, batch_seq, ord)
+  select o.id, x.kind, x.slot, x.event_at, v_now, x.effective_on, o.ref, o.reverses, o.hold,
+         o.taken, case when o.hold is not null then o.told end, x.actor, o.reason,
+         coalesce(x.meta, '{}'), o.hash, p_writer, p_epoch, v_seq, o.ord
+    from unnest(o_verb, o_id, o_hold, o_ref, o_reverses, o_reason, o_hash, r_taken, r_told,
+                r_ord) with ordinality
+         as o (verb, id, hold, ref, reverses, reason, hash, taken, told, ord, n)
+   cross join lateral jsonb_to_record(p_operations -> (o.n::integer - 1)) as x (kind text,
+         slot bigint, event_at timestamptz, effective_on date, actor text, meta jsonb)
+   where o.verb in ('post', 'capture') and o.ord is not null
+  on conflict do nothing;
+  get diagnostics v_done = row_count;
+  if v_rows + v_done <> (select count(*) from unnest(o_verb, r_ord) as o (verb, ord)
+                         where o.verb in ('hold', 'post', 'capture') and o.ord is not null) then
     raise exception 'another writer took the same name' using errcode = '40001';
   end if;
-  if v_leaves is not null then
-    v_root := settlement.merkle_root_v1(v_leaves);
-    v_hash := settlement.batch_hash_v1(p_writer, p_epoch, v_seq, cardinality(v_leaves), w.head_hash,
-                                       v_root);
-    insert into settlement.batch (writer_id, seq, epoch, n, root, prev_hash, hash, created_at)
-    values (p_writer, v_seq, p_epoch, cardinality(v_leaves), v_root, w.head_hash, v_hash, v_now);
-    update settlement.writer x set head_seq = v_seq, head_hash = v_hash
-     where x.writer_id = p_writer;
+  insert into settlement.transfer (txn_id, leg, debit, credit, amount, debit_entry, credit_entry)
+  select o_id[o.n], s.n - o_first[o.n] + 1, a_id[s.debit], a_id[s.credit], s.amount,
+         s.debit_entry, s.credit_entry
+    from unnest(r_ord) with ordinality as o (ord, n)
+    join unnest(l_debit, l_credit, l_amount, l_debit_entry, l_credit_entry) with ordinality
+         as s (debit, credit, amount, debit_entry, credit_entry, n)
+      on s.n between o_first[o.n] and o_last[o.n]
+   where o.ord is not null;
+  insert into settlement.hold_event (hold_id, event, reason, available_after, writer_id, epoch,
+    batch_seq, ord, recorded_at)
+  select o.hold, case o.verb when 'hold' then 'placed' else 'voided' end,
+         case o.verb when 'void' then o.reason end, o.told, p_writer, p_epoch, v_seq, o.ord, v_now
+    from unnest(o_verb, o_hold, o_reason, r_told, r_ord) as o (verb, hold, reason, told, ord)
+   where o.verb in ('hold', 'void') and o.ord is not null;
+  insert into settlement.charge (request_id, hold_id, user_account, operator_account, gross,
+    operator_share, treasury_share, user_entry, operator_entry, treasury_entry, user_balance_after,
+    batch_seq, writer_id, ord, split_bps)
+  select o.id, coalesce(o.hold, c_none), a_id[o.a], a_id[o.b], o.amount, o.amount - o.share,
+         o.share, o.user_entry, o.operator_entry, o.treasury_entry, o.balance, v_seq, p_writer,
+         o.ord, o.bps
+    from unnest(o_verb, o_id, o_hold, o_a, o_op, o_amount, r_share, o_bps, r_user_entry,
+                r_operator_entry, r_treasury_entry, r_balance, r_ord)
+         as o (verb, id, hold, a, b, amount, share, bps, user_entry, operator_entry,
+               treasury_entry, balance, ord)
+   where o.verb = 'charge' and o.ord is not null;
+  update settlement.hold x
+     set state = d.state, captured = d.captured,
+         released = case d.state when 'open' then 0 else x.amount - d.captured end
+    from unnest(h_id, h_state, h_captured, h_moved) as d (id, state, captured, moved)
+   where x.hold_id = d.id and d.moved;
+  -- No balance moves but by the rows just written, and to where it was decided.
+  update settlement.balance x
+     set dr = x.dr + d.dr, cr = x.cr + d.cr, held = x.held + d.held, version = x.version + d.n
+    from (select s.account_id, sum(s.dr)::bigint as dr, sum(s.cr)::bigint as cr,
+                 sum(s.held)::bigint as held, sum(s.n)::bigint as n
+            from (select f.account_id, f.dr, f.cr, 0 as held, 1 as n from settlement.entry f
+                   where f.writer_id = p_writer and f.batch_seq = v_seq
+                  union all
+                  select f.account_id, 0, 0, f.held, 0 from settlement.hold_flow f
+                   where f.writer_id = p_writer and f.batch_seq = v_seq) as s
+           group by s.account_id) as d
+   where x.account_id = d.account_id;
+  if exists (select from unnest(a_id, a_dr, a_cr, a_held, a_version)
+               as d (id, dr, cr, held, version)
+             join settlement.balance x on x.account_id = d.id
+            where (x.dr, x.cr, x.held, x.version) <> (d.dr, d.cr, d.held, d.version)) then
+    raise exception 'what was written is not what was decided' using errcode = 'PL004';
   end if;
-  return query select v_codes, v_available;
+  v_closed := settlement.close_batch_v2(w, v_n, (select string_agg(x.leaf, ''::bytea order by x.ord)
+    from settlement.batch_leaves_v2(p_writer, v_seq) as x), v_now);
+  return query select r_code, r_told, v_closed.seq, v_closed.hash;
 end
 $$;
-grant execute on function settlement.settle_v1(integer, integer, smallint[], uuid[], bigint[],
-  bigint[], bigint[], integer[], text[]) to pod_coordinator, pod_indexer, pod_settlement;
+grant execute on function settlement.apply_v2(integer, integer, bigint, bytea, jsonb)
+  to pod_coordinator, pod_indexer, pod_settlement;
 
 -- ------------------------------------------------------------------ end of the ledger's part
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from localnet import postgres
 from settlement.db.migrate import migrate
@@ -30,6 +30,15 @@ settings.register_profile(
 )
 settings.register_profile(
     "nightly", max_examples=600, stateful_step_count=40, deadline=None, suppress_health_check=_SLOW
+)
+# A failure is told as it was found: shrinking one with a database behind it takes minutes.
+settings.register_profile(
+    "unshrunk",
+    max_examples=40,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=_SLOW,
+    phases=[Phase.explicit, Phase.generate],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 

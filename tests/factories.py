@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import count
+from typing import Final
 from uuid import UUID, uuid4
 
 from solders.keypair import Keypair
 
 from settlement.chain.movement import ChainMoment, MovementKey, Vault
+from settlement.clock import SystemClock, new_id
 from settlement.ledger import accounts
 from settlement.ledger.operations import (
     AccountName,
@@ -24,6 +26,7 @@ from settlement.money import TREASURY_SPLIT_BPS, MicroUsdc, Slot
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 TILL = accounts.chain_vault(Vault.TILL)
+LEASE_END = datetime(2126, 1, 1, tzinfo=UTC)
 _numbers = count(1)
 
 
@@ -103,13 +106,22 @@ def hold(
     hold_id: UUID | None = None,
     purpose: HoldPurpose = HoldPurpose.REQUEST,
 ) -> Hold:
-    """Money of an account, set aside."""
+    """Money of an account, set aside. Its id may also name the request that it is for."""
     return Hold(
-        hold_id=hold_id or uuid4(),
+        hold_id=hold_id or request_id(),
         account=account,
         amount_microusdc=MicroUsdc(amount),
         purpose=purpose,
+        expires_at=LEASE_END if purpose is HoldPurpose.LEASE else None,
     )
+
+
+def request_id() -> UUID:
+    """A name for a request of this moment."""
+    return new_id(SystemClock())
+
+
+OWN: Final = UUID(int=1)
 
 
 def charge(
@@ -118,10 +130,13 @@ def charge(
     operator: AccountName,
     gross: int,
     split_bps: int = TREASURY_SPLIT_BPS,
+    *,
+    hold_id: UUID | None = OWN,
 ) -> Charge:
-    """One paid request."""
+    """One paid request; if nothing else is said, from the hold of its own name."""
     return Charge(
         request_id=request_id,
+        hold_id=request_id if hold_id == OWN else hold_id,
         user=user,
         operator=operator,
         gross_microusdc=MicroUsdc(gross),

@@ -2,8 +2,9 @@
 
 A function that takes a `ReadConn` only reads. A function that takes a `Tx` writes, and its caller
 opened the transaction: `transaction(pool)` is the only maker of a `Tx`, it commits at its end and
-rolls back on any exception. Isolation is READ COMMITTED on purpose: the ledger locks first and
-reads in a later statement (ledger.md §1.1), which is only right at that level.
+rolls back on any exception. A `CallConn` is for single calls that are a transaction each. Isolation
+is READ COMMITTED on purpose: the ledger locks first and reads in a later statement (ledger.md §1.1),
+which is only right at that level.
 
 Every connection takes on one database role (`SET ROLE`), with time limits of its own, so a service
 can do in the database just what that role may.
@@ -38,6 +39,7 @@ else:
     Pool = asyncpg.Pool
     ReadConn = NewType("ReadConn", object)
 Tx = NewType("Tx", ReadConn)
+CallConn = NewType("CallConn", ReadConn)
 
 T = TypeVar("T")
 
@@ -107,6 +109,13 @@ async def reading(pool: Pool) -> AsyncGenerator[ReadConn]:
     """A connection for reading."""
     async with pool.acquire() as connection:
         yield ReadConn(connection)
+
+
+@asynccontextmanager
+async def calling(pool: Pool) -> AsyncGenerator[CallConn]:
+    """A connection for calls of one statement, each a transaction of its own in one round trip."""
+    async with pool.acquire() as connection:
+        yield CallConn(ReadConn(connection))
 
 
 @asynccontextmanager

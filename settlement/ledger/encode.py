@@ -2,21 +2,23 @@
 
 The content of a post is remembered by its hash, so what stands here is a promise: a field that is
 not set is left out, so that a later version may add one without turning replays into conflicts.
-What no caller may even ask for (an amount of 0, a transfer to oneself) is an assertion here, before
-it can meet the operations of others in a batch.
+What no caller may even ask for (an amount of 0, a transfer to oneself) is refused here, before it
+can meet the operations of others in a batch; the database refuses it too, in raw SQL.
 """
 
 import json
 from collections.abc import Sequence
 from datetime import UTC
-from typing import assert_never
+from typing import Final, assert_never
 
+from settlement.errors import Refused
 from settlement.ledger.accounts import InvalidAccount, describe
 from settlement.ledger.operations import (
     AccountName,
     Capture,
     Charge,
     Hold,
+    HoldPurpose,
     Operation,
     Post,
     Transfer,
@@ -24,23 +26,34 @@ from settlement.ledger.operations import (
 )
 from settlement.money import BASIS_POINTS
 
+# Metadata is for people; what is larger belongs where the transaction's reference leads.
+LARGEST_META_BYTES: Final = 16_384
+
+
+class OperationMalformed(Refused):
+    """The operation cannot be booked as it is, whatever the books say."""
+
 
 def encode_batch(operations: Sequence[Operation]) -> str:
-    """The array that `settlement.apply_v1` takes. AssertionError when one is malformed."""
+    """The array that `settlement.apply_v2` takes. Raises `OperationMalformed`."""
     return f"[{','.join(encode(operation) for operation in operations)}]"
 
 
 def check(operation: Operation) -> None:
-    """AssertionError when an operation is malformed in itself, whoever it would travel with."""
+    """Raise `OperationMalformed` when it is wrong in itself, whoever it would travel with."""
     match operation:
-        case Hold():
-            assert operation.amount_microusdc > 0, "a hold sets something aside"
         case Charge():
-            assert operation.gross_microusdc >= 0, "a gross is never negative"
-            split = operation.split_bps
-            assert 0 <= split <= BASIS_POINTS, "a split is between 0 and 10 000 basis points"
+            _demand(operation.gross_microusdc >= 0, "gross", "a gross is never negative")
+            within = 0 <= operation.split_bps <= BASIS_POINTS
+            _demand(within, "split_bps", "a split is between 0 and 10 000 basis points")
+        case Hold():
+            _demand(operation.amount_microusdc > 0, "amount", "a hold sets something aside")
+            told = (operation.purpose is HoldPurpose.LEASE) == (operation.expires_at is not None)
+            _demand(told, "expires_at", "a lease expires, and nothing else does")
+            zoned = operation.expires_at is None or operation.expires_at.tzinfo is not None
+            _demand(zoned, "expires_at", "a moment knows its time zone")
         case Void():
-            assert operation.reason, "a void says why"
+            _demand(bool(operation.reason), "reason", "a void says why")
         case Post():
             _check_post(operation)
         case Capture():
@@ -49,8 +62,13 @@ def check(operation: Operation) -> None:
             assert_never(operation)
 
 
+def _demand(holds: bool, field: str, rule: str) -> None:
+    if not holds:
+        raise OperationMalformed(field=field, rule=rule)
+
+
 def encode(operation: Operation) -> str:
-    """One operation as JSON. AssertionError when it is malformed in itself."""
+    """One operation as JSON. Raises `OperationMalformed`."""
     check(operation)
     return json.dumps(_fields(operation), separators=(",", ":"), ensure_ascii=False)
 
@@ -73,16 +91,19 @@ def _fields(operation: Operation) -> dict[str, object]:
 
 
 def _hold(hold: Hold) -> dict[str, object]:
+    expires = {} if hold.expires_at is None else {"expires_at": hold.expires_at.isoformat()}
     return {
         "verb": "hold",
         "id": str(hold.hold_id),
         "account": hold.account,
         "amount": hold.amount_microusdc,
         "purpose": hold.purpose.value,
+        **expires,
     }
 
 
 def _charge(charge: Charge) -> dict[str, object]:
+    held = {} if charge.hold_id is None else {"hold": str(charge.hold_id)}
     return {
         "verb": "charge",
         "id": str(charge.request_id),
@@ -90,16 +111,23 @@ def _charge(charge: Charge) -> dict[str, object]:
         "operator": charge.operator,
         "amount": charge.gross_microusdc,
         "split_bps": charge.split_bps,
+        **held,
     }
 
 
 def _check_post(post: Post) -> None:
-    assert post.transfers, "a post moves something"
-    assert post.event_at.tzinfo is not None, "a moment knows its time zone"
+    _demand(bool(post.transfers), "transfers", "a post moves something")
+    _demand(post.event_at.tzinfo is not None, "event_at", "a moment knows its time zone")
     for transfer in post.transfers:
-        assert transfer.amount_microusdc > 0, "a transfer moves a positive amount"
-        assert transfer.debit != transfer.credit, "a transfer has two ends"
-        assert _asset(transfer.debit) == _asset(transfer.credit), "two assets never meet"
+        positive = transfer.amount_microusdc > 0
+        _demand(positive, "amount", "a transfer moves a positive amount")
+        _demand(transfer.debit != transfer.credit, "credit", "a transfer has two ends")
+        same = _asset(transfer.debit) == _asset(transfer.credit)
+        _demand(same, "credit", "two assets never meet")
+    # Only what could be too large is written out to be measured.
+    if post.meta:
+        small = len(json.dumps(dict(post.meta))) <= LARGEST_META_BYTES
+        _demand(small, "meta", f"no more than {LARGEST_META_BYTES} bytes of JSON")
 
 
 def _post(post: Post) -> dict[str, object]:

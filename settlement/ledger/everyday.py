@@ -1,26 +1,28 @@
-"""The everyday road of paid requests: holds, charges and voids, settled by sets.
+"""The everyday road of paid requests: charges, holds and voids, settled by sets.
 
-`settlement.settle_v1` takes columns instead of a list of operations and decides a whole batch at
-once, at a fraction of the cost. It answers exactly what `store.apply` would, or declines a batch
-that is not of the everyday kind and has then written nothing: that one goes by the other road.
+`settlement.settle_v2` takes columns instead of a list of operations and writes a whole batch at
+once, at a fraction of the cost: the charges first, then holds and voids, for what a charge gives
+back can be set aside again. It answers exactly what `apply` would for the same operations in that
+order, or declines a batch that is not of the everyday kind and has then written nothing: that one
+goes by the other road.
 
 Accounts are handed over by their ids, remembered from their names: no account is ever renamed or
 removed. Whether one is closed, and what kind it is, the database looks up each time.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, TypeGuard
+from typing import Any, Final, TypeGuard
 from uuid import UUID
 
 import asyncpg
 
 from settlement.db import sql
-from settlement.db.pool import Tx
+from settlement.db.pool import CallConn
 from settlement.ledger.operations import (
     AccountName,
     Charge,
     Code,
+    Head,
     Hold,
     HoldPurpose,
     Operation,
@@ -28,29 +30,25 @@ from settlement.ledger.operations import (
     Void,
     Writer,
 )
-from settlement.ledger.store import apply, stop_if_told
+from settlement.ledger.store import Applied, apply_after, stop_if_told
 
 Everyday = Hold | Charge | Void
 
 _QUERIES: Final = sql.load("settlement.ledger", "ledger.sql")
-_HOLD, _CHARGE, _VOID = 1, 2, 3
-# Beyond it settle_v1 declines, and on the way there its sums may not fit a number.
+_HOLD, _VOID = 1, 3
+# Beyond it settle_v2 declines, and on the way there its sums may not fit a number.
 _LARGEST_MICROUSDC: Final = 10**15
+_NOT_EVERYDAY: Final = "PL011"
 
 
 def is_everyday(operation: Operation) -> TypeGuard[Everyday]:
     """Whether this one operation may take the everyday road."""
-    match operation:
-        case Hold():
-            # Users pay for requests. An account without a floor could be held far below zero.
-            paid = operation.purpose is HoldPurpose.REQUEST and operation.account[:5] == "user:"
-            return paid and operation.amount_microusdc <= _LARGEST_MICROUSDC
-        case Charge():
-            return operation.gross_microusdc <= _LARGEST_MICROUSDC
-        case Void():
-            return True
-        case _:
-            return False
+    if isinstance(operation, Charge):
+        return operation.hold_id is not None and operation.gross_microusdc <= _LARGEST_MICROUSDC
+    if isinstance(operation, Hold):
+        paid = operation.purpose is not HoldPurpose.PAYOUT
+        return paid and operation.amount_microusdc <= _LARGEST_MICROUSDC
+    return isinstance(operation, Void)
 
 
 class EverydayRoad:
@@ -59,101 +57,99 @@ class EverydayRoad:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._ids: dict[AccountName, int] = {}
+        self._seen = writer.head
 
-    async def apply(self, tx: Tx, operations: Sequence[Operation]) -> list[Outcome]:
-        """What `store.apply` does and raises, by this road where it leads there."""
-        everyday = [operation for operation in operations if is_everyday(operation)]
-        if everyday and len(everyday) == len(operations):
-            settled = await self.settle(tx, everyday)
-            if settled is not None:
-                return settled
-        return await apply(tx, self._writer, operations)
+    async def apply(self, conn: CallConn, operations: Sequence[Operation]) -> list[Outcome]:
+        """Commit a batch: charges first where all of it is everyday, else in the order given.
 
-    async def settle(self, tx: Tx, operations: Sequence[Everyday]) -> list[Outcome] | None:
-        """One outcome each, in order; None when the batch must take `apply`: nothing was done.
-
-        Raises `WriterFenced`, after which the transaction is dead.
+        One outcome each, in the order given. Raises what `store.apply` raises.
         """
-        columns = _Columns.of(operations)
-        await self._learn(tx, {*columns.accounts, *columns.operators} - {None})
+        everyday = [operation for operation in operations if is_everyday(operation)]
+        if len(everyday) < len(operations):
+            return await self._apply(conn, operations)
+        charges = [operation for operation in everyday if isinstance(operation, Charge)]
+        others = [operation for operation in everyday if not isinstance(operation, Charge)]
+        settled = await self.settle(conn, charges, others)
+        if settled is None:
+            settled = await self._apply(conn, [*charges, *others])
+        if not (charges and others):
+            return settled
+        first, then = iter(settled[: len(charges)]), iter(settled[len(charges) :])
+        return [next(first if isinstance(o, Charge) else then) for o in operations]
+
+    async def settle(
+        self, conn: CallConn, charges: Sequence[Charge], others: Sequence[Hold | Void]
+    ) -> list[Outcome] | None:
+        """One outcome each, in order; None when the batch must go by `apply`: nothing was done.
+
+        Raises `WriterFenced`.
+        """
+        await self._learn(conn, charges, others)
         try:
-            row = await tx.fetchrow(
+            row = await conn.fetchrow(
                 _QUERIES["settle"],
-                self._writer.writer_id,
-                self._writer.epoch,
-                columns.verbs,
-                columns.ids,
-                [self._id(name) for name in columns.accounts],
-                [self._id(name) for name in columns.operators],
-                columns.amounts,
-                columns.bps,
-                columns.reasons,
+                *(self._writer.writer_id, self._writer.epoch, self._seen.seq, self._seen.hash),
+                *self._charge_columns(charges),
+                *self._hold_columns(others),
             )
+        except asyncpg.UniqueViolationError:
+            return None
         except asyncpg.PostgresError as error:
+            if error.sqlstate == _NOT_EVERYDAY:
+                return None
             stop_if_told(error, self._writer)
             raise
-        if row is None:
-            return None
-        return [
-            Outcome(code=Code(code), available_microusdc=available)
-            for code, available in zip(row["codes"], row["available"], strict=True)
+        assert row is not None, "a batch is answered"
+        self._seen = Head(seq=row["head_seq"], hash=row["head_hash"])
+        outcomes = [
+            Outcome(code=Code.APPLIED, balance_microusdc=balance)
+            for balance in row["balances"] or ()
         ]
+        if others:
+            told = zip(row["codes"], row["available"], strict=True)
+            outcomes += [Outcome(code=Code(c), available_microusdc=left) for c, left in told]
+        return outcomes
 
-    def _id(self, name: AccountName | None) -> int | None:
-        return None if name is None else self._ids.get(name)
+    async def _apply(self, conn: CallConn, operations: Sequence[Operation]) -> list[Outcome]:
+        applied: Applied = await apply_after(conn, self._writer, self._seen, operations)
+        self._seen = applied.head
+        return applied.outcomes
 
-    async def _learn(self, tx: Tx, names: set[AccountName | None]) -> None:
-        unknown = [name for name in names if name not in self._ids]
-        if unknown:
-            for row in await tx.fetch(_QUERIES["account_ids"], unknown):
-                self._ids[AccountName(row["name"])] = row["account_id"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Columns:
-    """A batch as the database takes it; what a verb does not have is null."""
-
-    verbs: list[int]
-    ids: list[UUID]
-    accounts: list[AccountName | None]
-    operators: list[AccountName | None]
-    amounts: list[int | None]
-    bps: list[int | None]
-    reasons: list[str | None]
-
-    @classmethod
-    def of(cls, operations: Sequence[Everyday]) -> "_Columns":
-        verbs, ids, accounts, operators, amounts, bps, reasons = zip(
-            *(_row(operation) for operation in operations), strict=True
-        )
-        return cls(
-            verbs=list(verbs),
-            ids=list(ids),
-            accounts=list(accounts),
-            operators=list(operators),
-            amounts=list(amounts),
-            bps=list(bps),
-            reasons=list(reasons),
+    def _charge_columns(self, charges: Sequence[Charge]) -> tuple[list[Any], ...]:
+        return (
+            [charge.request_id for charge in charges],
+            [charge.hold_id for charge in charges],
+            # An account nobody knows is left to `apply` to name.
+            [self._ids.get(charge.user) for charge in charges],
+            [self._ids.get(charge.operator) for charge in charges],
+            [charge.gross_microusdc for charge in charges],
+            [charge.split_bps for charge in charges],
         )
 
+    def _hold_columns(self, others: Sequence[Hold | Void]) -> tuple[list[Any], ...]:
+        rows = [self._hold_row(operation) for operation in others]
+        return tuple([row[at] for row in rows] for at in range(7))
 
-_Row = tuple[int, UUID, AccountName | None, AccountName | None, int | None, int | None, str | None]
-
-
-def _row(operation: Everyday) -> _Row:
-    match operation:
-        case Hold():
-            amount = operation.amount_microusdc
-            return _HOLD, operation.hold_id, operation.account, None, amount, None, None
-        case Charge():
-            return (
-                _CHARGE,
-                operation.request_id,
-                operation.user,
-                operation.operator,
-                operation.gross_microusdc,
-                operation.split_bps,
-                None,
-            )
-        case Void():
+    def _hold_row(self, operation: Hold | Void) -> tuple[int, UUID, Any, Any, Any, Any, Any]:
+        if isinstance(operation, Void):
             return _VOID, operation.hold_id, None, None, None, None, operation.reason
+        return (
+            _HOLD,
+            operation.hold_id,
+            self._ids.get(operation.account),
+            operation.amount_microusdc,
+            operation.purpose.value,
+            operation.expires_at,
+            None,
+        )
+
+    async def _learn(
+        self, conn: CallConn, charges: Sequence[Charge], others: Sequence[Hold | Void]
+    ) -> None:
+        known = self._ids
+        unknown = {charge.user for charge in charges if charge.user not in known}
+        unknown |= {charge.operator for charge in charges if charge.operator not in known}
+        unknown |= {o.account for o in others if isinstance(o, Hold) and o.account not in known}
+        if unknown:
+            for row in await conn.fetch(_QUERIES["account_ids"], list(unknown)):
+                known[AccountName(row["name"])] = row["account_id"]

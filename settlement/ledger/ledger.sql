@@ -4,16 +4,42 @@ select settlement.open_account_v1($1::text, $2::text)
 
 -- name: open_writer
 -- Starts a new life of a writer; older lives of it are fenced.
-select writer_id, epoch, treasury from settlement.open_writer_v1($1::text)
+select writer_id, epoch, treasury, head_seq, head_hash from settlement.open_writer_v2($1::text)
 
 -- name: apply
--- Applies operations in order; one row each, in the same order.
-select code, available from settlement.apply_v1($1::integer, $2::integer, $3::jsonb)
+-- Applies operations in order: what became of each, and the writer's chain after it.
+select codes, told, head_seq, head_hash from settlement.apply_v2($1::integer, $2::integer,
+  $3::bigint, $4::bytea, $5::jsonb)
 
 -- name: settle
--- Settles holds, charges and voids of requests by sets; no row when the batch must take `apply`.
-select codes, available from settlement.settle_v1($1::integer, $2::integer, $3::smallint[],
-  $4::uuid[], $5::bigint[], $6::bigint[], $7::bigint[], $8::integer[], $9::text[])
+-- Settles charges, then holds and voids, by sets; raises PL011 when they must take `apply`.
+select balances, codes, available, head_seq, head_hash from settlement.settle_v2($1::integer,
+  $2::integer, $3::bigint, $4::bytea, $5::uuid[], $6::uuid[], $7::bigint[], $8::bigint[],
+  $9::bigint[], $10::integer[], $11::integer[], $12::uuid[], $13::bigint[], $14::bigint[],
+  $15::text[], $16::timestamptz[], $17::text[])
+
+-- name: keep_leases
+-- Says that a writer is alive: until then its leases do not expire.
+select settlement.keep_leases_v1($1::integer, $2::integer, $3::timestamptz)
+
+-- name: fence_expired
+-- Fences the writers whose leases are over and that do not say that they are alive.
+select writer_id, epoch from settlement.fence_expired_v1()
+
+-- name: expired_leases
+-- Leases whose time is over and whose writer is fenced: anybody may give them back.
+select h.hold_id from settlement.hold h join settlement.writer w using (writer_id)
+ where h.state = 'open' and h.purpose = 'lease' and h.expires_at < clock_timestamp()
+   and h.epoch < w.epoch
+ order by h.expires_at limit $1::integer
+
+-- name: begin_era
+-- The books were restored: fences every writer, and new chains begin.
+select settlement.begin_era_v1($1::text, $2::text)
+
+-- name: ensure_charge_days
+-- Makes the partitions of the days to come; how many were missing.
+select settlement.ensure_charge_days_v1($1::integer)
 
 -- name: account_ids
 -- The ids of the accounts of these names, where there are any.
@@ -43,9 +69,9 @@ select e.entry, e.dr, e.cr, e.kind, e.cause_id, e.external_ref, e.slot, e.event_
  limit $3::integer
 
 -- name: abandoned_holds
--- Request holds that earlier lives of a writer left open.
+-- Request holds and leases that earlier lives of a writer left open, also those of an earlier era.
 select hold_id from settlement.hold
- where writer_id = $1::integer and purpose = 'request' and state = 'open' and epoch < $2::integer
+ where writer_id = $1::integer and purpose <> 'payout' and state = 'open' and epoch < $2::integer
  order by hold_id
 
 -- name: broken_rules

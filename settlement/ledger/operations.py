@@ -61,13 +61,18 @@ class TransactionKind(StrEnum):
 
 
 class HoldPurpose(StrEnum):
-    """Why money is set aside: for one request, or for a payout that has been asked for."""
+    """Why money is set aside: for one request, for many of one user, or for a payout asked for.
+
+    Only a lease is spent in parts, and only a lease expires: once its time is over and its writer
+    is fenced, anybody may give back what is left of it.
+    """
 
     REQUEST = "request"
+    LEASE = "lease"
     PAYOUT = "payout"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Transfer:
     """An amount from one account to another; balanced by its very shape."""
 
@@ -93,41 +98,47 @@ class Post:
     meta: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Hold:
-    """Set money of an account aside until it is captured or voided."""
+    """Set money of an account aside until it is captured or voided; a lease has an end in time."""
 
     hold_id: UUID
     account: AccountName
     amount_microusdc: MicroUsdc
     purpose: HoldPurpose
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Capture:
-    """Spend a hold by a post that debits its account; what the post does not use is given back."""
+    """Spend a hold by a post that debits its account; what the post does not use is given back.
+
+    Of a lease the rest stays set aside.
+    """
 
     hold_id: UUID
     post: Post
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Charge:
-    """Settle one paid request against its hold: user pays gross, operator and treasury share it.
+    """Settle one paid request against a hold: user pays gross, operator and treasury share it.
 
-    `request_id` is the id of the request's hold. A gross of 0 settles as a row of zeros.
+    `request_id` is a version-7 UUID: its time must lie within the days the books keep at hand. With
+    `hold_id` None it is paid from what the user has available. A gross of 0 settles as a row of 0.
     """
 
     request_id: UUID
+    hold_id: UUID | None
     user: AccountName
     operator: AccountName
     gross_microusdc: MicroUsdc
     split_bps: int = TREASURY_SPLIT_BPS
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Void:
-    """Give back what a hold set aside."""
+    """Give back what a hold still sets aside, and end it."""
 
     hold_id: UUID
     reason: str
@@ -149,19 +160,25 @@ class Code(StrEnum):
     HOLD_CLOSED = "hold_closed"  # captured or voided before, by another operation
     HOLD_EXCEEDED = "hold_exceeded"  # the capture is larger than what was set aside
     OVERFLOW = "overflow"  # a turnover would pass 2^63 - 1
+    ASSET_MISMATCH = "asset_mismatch"  # a transfer between accounts of two assets
+    OUTSIDE_WINDOW = "outside_window"  # not a version-7 id, or of a day that is not kept at hand
+    META_TOO_LARGE = "meta_too_large"
+    MALFORMED = "malformed"  # `encode.check` refuses it before it gets there
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """The answer to one operation, in the order asked.
 
     `available_microusdc` is what the paying account had left after it (credits − debits − holds),
-    for `Hold`, `Charge`, `Capture` and `Void`; None for `Post` and for failures, but for a `Hold`
-    that is `INSUFFICIENT`: then it is what there was. A replay tells what was told the first time.
+    for `Hold`, `Capture` and `Void`; None for the others and for failures, but for what is
+    `INSUFFICIENT`: then it is what there was. `balance_microusdc` is what the user of a `Charge`
+    had after it (credits − debits). A replay tells what was told the first time.
     """
 
     code: Code
     available_microusdc: int | None = None
+    balance_microusdc: int | None = None
 
     @property
     def done(self) -> bool:
@@ -169,14 +186,26 @@ class Outcome:
         return self.code in (Code.APPLIED, Code.REPLAYED)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """The last batch of a writer's chain: its number, and the hash that the next one builds on."""
+
+    seq: int
+    hash: bytes
+
+
 @dataclass(frozen=True, kw_only=True)
 class Writer:
-    """A posting process: its id, the epoch that fences older lives of it, its treasury child."""
+    """A posting process: its id, the epoch that fences older lives of it, its treasury child.
+
+    The head is the last batch of its chain when it was opened.
+    """
 
     writer_id: int
     name: str
     epoch: int
     treasury: AccountName
+    head: Head
 
 
 @dataclass(frozen=True, kw_only=True)

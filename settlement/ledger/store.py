@@ -16,11 +16,21 @@ from uuid import UUID
 import asyncpg
 
 from settlement.db import sql
-from settlement.db.pool import Pool, ReadConn, Tx, transaction
+from settlement.db.pool import CallConn, Pool, ReadConn, Tx, retried, transaction
 from settlement.errors import Conflict, NotFound
 from settlement.ledger.accounts import InvalidAccount, describe
 from settlement.ledger.encode import encode_batch
-from settlement.ledger.operations import AccountName, Balance, Code, Operation, Outcome, Writer
+from settlement.ledger.operations import (
+    AccountName,
+    Balance,
+    Charge,
+    Code,
+    Head,
+    Operation,
+    Outcome,
+    Void,
+    Writer,
+)
 from settlement.money import MicroUsdc, Slot
 
 _QUERIES: Final = sql.load("settlement.ledger", "ledger.sql")
@@ -29,6 +39,8 @@ _FENCED: Final = "PL001"
 _NOT_YOURS: Final = "PL006"
 _NO_SUCH_ACCOUNT: Final = "PL005"
 ENTRIES_PER_PAGE: Final = 500
+EXPIRED: Final = "expired: its writer is gone"
+_EXPIRED_AT_ONCE: Final = 200
 
 
 class WriterFenced(Conflict):
@@ -76,6 +88,7 @@ async def open_writer(pool: Pool, name: str) -> Writer:
         name=name,
         epoch=row["epoch"],
         treasury=AccountName(row["treasury"]),
+        head=Head(seq=row["head_seq"], hash=row["head_hash"]),
     )
 
 
@@ -97,15 +110,45 @@ async def apply(tx: Tx, writer: Writer, operations: Sequence[Operation]) -> list
     """
     if not operations:
         return []
+    return (await apply_after(tx, writer, None, operations)).outcomes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What became of each operation of a batch, and where the writer's chain stands after it."""
+
+    outcomes: list[Outcome]
+    head: Head
+
+
+async def apply_after(
+    conn: Tx | CallConn, writer: Writer, seen: Head | None, operations: Sequence[Operation]
+) -> Applied:
+    """`apply`, for one who saw the writer's chain up to `seen`: books that lost it are refused."""
     try:
-        rows = await tx.fetch(
-            _QUERIES["apply"], writer.writer_id, writer.epoch, encode_batch(operations)
+        row = await conn.fetchrow(
+            _QUERIES["apply"],
+            writer.writer_id,
+            writer.epoch,
+            None if seen is None else seen.seq,
+            None if seen is None else seen.hash,
+            encode_batch(operations),
         )
     except asyncpg.PostgresError as error:
         stop_if_told(error, writer)
         raise
-    assert len(rows) == len(operations), "every operation has an outcome"
-    return [Outcome(code=Code(row["code"]), available_microusdc=row["available"]) for row in rows]
+    assert row is not None, "a batch is answered"
+    told = zip(operations, row["codes"], row["told"], strict=True)
+    return Applied(
+        outcomes=[_outcome(operation, Code(code), left) for operation, code, left in told],
+        head=Head(seq=row["head_seq"], hash=row["head_hash"]),
+    )
+
+
+def _outcome(operation: Operation, code: Code, told: int | None) -> Outcome:
+    if isinstance(operation, Charge) and code is not Code.INSUFFICIENT:
+        return Outcome(code=code, balance_microusdc=told)
+    return Outcome(code=code, available_microusdc=told)
 
 
 def stop_if_told(error: asyncpg.PostgresError, writer: Writer) -> None:
@@ -168,8 +211,54 @@ async def entries(
     ]
 
 
+async def keep_leases(conn: Tx | CallConn, writer: Writer, until: datetime) -> None:
+    """Say that this writer lives: its leases do not expire before `until` (an hour away at most).
+
+    Raises `WriterFenced`, after which this process must stop posting.
+    """
+    try:
+        await conn.execute(_QUERIES["keep_leases"], writer.writer_id, writer.epoch, until)
+    except asyncpg.PostgresError as error:
+        stop_if_told(error, writer)
+        raise
+
+
+async def give_back_expired(pool: Pool, writer: Writer) -> list[UUID]:
+    """Fence the writers that are gone while their leases expired, and void these; returns them.
+
+    Done by the settlement worker now and then, as `writer`. Idempotent.
+    """
+    voided: list[UUID] = []
+
+    async def step() -> list[UUID]:
+        async with transaction(pool) as tx:
+            await tx.fetch(_QUERIES["fence_expired"])
+        async with transaction(pool) as tx:
+            rows = await tx.fetch(_QUERIES["expired_leases"], _EXPIRED_AT_ONCE)
+            found = [row["hold_id"] for row in rows]
+            voids = [Void(hold_id=hold_id, reason=EXPIRED) for hold_id in found]
+            outcomes = await apply(tx, writer, voids)
+            return [h for h, o in zip(found, outcomes, strict=True) if o.code is Code.APPLIED]
+
+    while found := await retried(step):
+        voided += found
+    return voided
+
+
+async def begin_era(pool: Pool, *, actor: str, reason: str) -> int:
+    """The books were restored from a backup: fence every writer; each then begins a new chain."""
+    async with transaction(pool) as tx:
+        return int(await tx.fetchval(_QUERIES["begin_era"], actor, reason))
+
+
+async def ensure_charge_days(pool: Pool, days_ahead: int = 3) -> int:
+    """Make the partitions that requests of the coming days settle into; how many were missing."""
+    async with transaction(pool) as tx:
+        return int(await tx.fetchval(_QUERIES["ensure_charge_days"], days_ahead))
+
+
 async def abandoned_holds(conn: ReadConn, writer: Writer) -> list[UUID]:
-    """Request holds that earlier lives of this writer left open."""
+    """Request holds and leases that earlier lives of this writer left open."""
     rows = await conn.fetch(_QUERIES["abandoned_holds"], writer.writer_id, writer.epoch)
     return [row["hold_id"] for row in rows]
 

@@ -2,31 +2,38 @@
 
 Whatever arrives while a commit is in flight travels in the next one, so at low load a batch is one
 operation and under load it grows by itself; there is no timer. A caller hears its outcome after the
-commit that holds it is durable.
+commit that holds it is durable. Where many wait, half of them travel: then the callers of one half
+are answered, and ask again, while the database works on the other half, and neither side idles.
 
 When the answer is lost (a broken connection, a restarting server) nobody knows whether the commit
 happened: the same batch is sent again with the same ids, and what had survived answers `REPLAYED`.
 When a batch fails as a whole for another reason (a bug: a constraint), it is halved until the
 poisoned operation is alone and gets the error. A fenced writer never recovers.
+
+With a batch size of 1 (strict mode) every operation is a transaction of its own.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Final
 
 import structlog
 
-from settlement.db.pool import TRANSIENT, DatabaseUnavailable, Pool, transaction
+from settlement.db.pool import TRANSIENT, CallConn, DatabaseUnavailable, Pool, calling
 from settlement.errors import PodError, Unavailable
 from settlement.ledger.encode import check
 from settlement.ledger.everyday import EverydayRoad
 from settlement.ledger.operations import Operation, Outcome, Writer
 from settlement.ledger.store import WriterFenced
 
-BATCH_SIZE: Final = 100
+BATCH_SIZE: Final = 500
+# Below that many, what a commit costs whatever its size weighs more than working side by side.
+_WORTH_HALVING: Final = 48
 QUEUE_SIZE: Final = 2_000
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 1.0
@@ -85,6 +92,9 @@ class GroupCommit:
         self._arrived = asyncio.Event()
         self._ended: PodError | None = None
         self._task: asyncio.Task[None] | None = None
+        self._connections = AsyncExitStack()
+        self._conn: CallConn | None = None
+        self._alternating = False
 
     async def __aenter__(self) -> "GroupCommit":
         assert self._task is None, "a group commit lives once"
@@ -100,7 +110,10 @@ class GroupCommit:
         assert self._task is not None, "entered before it is left"
         self._ended = self._ended or WriterClosed(writer=self.writer.name)
         self._arrived.set()
-        await self._task
+        try:
+            await self._task
+        finally:
+            await self._disconnect()
 
     @property
     def waiting(self) -> int:
@@ -125,31 +138,44 @@ class GroupCommit:
         return await answer
 
     async def _run(self) -> None:
+        """Commit batch after batch; the next is on its way when callers of the last are told."""
+        tell: Callable[[], None] = _nothing
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._queue:
-                size = min(self._batch_size, len(self._queue))
-                await self._commit([self._queue.popleft() for _ in range(size)])
-            if self._ended is not None:
-                return
+            if not self._queue:
+                tell()
+                tell = _nothing
+                if self._ended is not None and not self._queue:
+                    return
+                await self._arrived.wait()
+                self._arrived.clear()
+                continue
+            commit = asyncio.ensure_future(self._commit(self._next_batch()))
+            await asyncio.sleep(0)  # it is sent now
+            tell()
+            tell = await commit
 
-    async def _commit(self, batch: list[_Waiting]) -> None:
-        """Commit a batch and answer everyone in it; never raises."""
+    def _next_batch(self) -> list[_Waiting]:
+        waiting = len(self._queue)
+        half = (
+            (waiting + 1) // 2 if waiting >= _WORTH_HALVING and not self._alternating else waiting
+        )
+        self._alternating = waiting >= _WORTH_HALVING // 2
+        return [self._queue.popleft() for _ in range(min(half, self._batch_size))]
+
+    async def _commit(self, batch: list[_Waiting]) -> Callable[[], None]:
+        """Commit a batch; what it returns tells everyone in it. Never raises."""
         try:
             if isinstance(self._ended, WriterFenced):
                 raise self._ended
             outcomes = await self._apply_until_known([waiting.operation for waiting in batch])
         except WriterFenced as fenced:
             self._ended = fenced
-            _answer_all(batch, fenced)
+            return partial(_tell_all, batch, fenced)
         except PodError as error:
-            _answer_all(batch, error)
+            return partial(_tell_all, batch, error)
         except Exception as error:  # the caller gets it: this loop must outlive it
-            await self._isolate(batch, error)
-        else:
-            for waiting, outcome in zip(batch, outcomes, strict=True):
-                waiting.settle(outcome)
+            return await self._isolate(batch, error)
+        return partial(_tell_each, batch, outcomes)
 
     async def _apply_until_known(self, operations: Sequence[Operation]) -> list[Outcome]:
         """Apply once, however often that takes: ids make a second time a replay."""
@@ -158,26 +184,45 @@ class GroupCommit:
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                async with transaction(self._pool) as tx:
-                    return await self._road.apply(tx, operations)
+                return await self._road.apply(await self._connected(), operations)
             except TRANSIENT as error:
+                await self._disconnect()
                 _log.warning("books_resubmit", operations=len(operations), problem=str(error))
                 if loop.time() >= deadline:
                     raise DatabaseUnavailable(problem=str(error)) from error
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
 
-    async def _isolate(self, batch: list[_Waiting], error: Exception) -> None:
+    async def _connected(self) -> CallConn:
+        """The connection that is kept, for one round trip a batch."""
+        if self._conn is None:
+            self._conn = await self._connections.enter_async_context(calling(self._pool))
+        return self._conn
+
+    async def _disconnect(self) -> None:
+        self._conn = None
+        with suppress(*TRANSIENT):
+            await self._connections.aclose()
+
+    async def _isolate(self, batch: list[_Waiting], error: Exception) -> Callable[[], None]:
         """Halve a batch that fails as a whole, until the poisoned operation is alone."""
         if len(batch) == 1:
             _log.error("books_poisoned", problem=str(error), kind=type(error).__name__)
-            batch[0].fail(error)
-            return
+            return partial(batch[0].fail, error)
         middle = len(batch) // 2
-        await self._commit(batch[:middle])
-        await self._commit(batch[middle:])
+        (await self._commit(batch[:middle]))()
+        return await self._commit(batch[middle:])
 
 
-def _answer_all(batch: Sequence[_Waiting], error: BaseException) -> None:
+def _nothing() -> None:
+    """Nobody waits for an answer."""
+
+
+def _tell_each(batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+    for waiting, outcome in zip(batch, outcomes, strict=True):
+        waiting.settle(outcome)
+
+
+def _tell_all(batch: Sequence[_Waiting], error: BaseException) -> None:
     for waiting in batch:
         waiting.fail(error)

@@ -31,8 +31,9 @@ from settlement.money import LARGEST_AMOUNT_MICROUSDC, split_gross
 class _Refusal(Exception):
     """The operation ends with this code and changes nothing."""
 
-    def __init__(self, code: Code, available: int | None = None) -> None:
-        self.outcome = Outcome(code=code, available_microusdc=available)
+    def __init__(self, code: Code, told: int | None = None, *, balance: bool = False) -> None:
+        available, after = (None, told) if balance else (told, None)
+        self.outcome = Outcome(code=code, available_microusdc=available, balance_microusdc=after)
         super().__init__(code)
 
 
@@ -58,35 +59,49 @@ class _HoldState:
     writer_id: int
     available_placed: int
     open: bool = True
-    charge: Charge | None = None
-    available_charged: int = 0
+    captured: int = 0
     void: Void | None = None
     available_voided: int = 0
+
+    @property
+    def rest(self) -> int:
+        """What is still set aside, while it is open."""
+        return self.placed.amount_microusdc - self.captured
+
+    def spend(self, account: Account, amount: int) -> None:
+        """A lease gives up what is spent; every other hold all that it set aside, and ends."""
+        lease = self.placed.purpose is HoldPurpose.LEASE
+        account.held -= amount if lease else self.rest
+        self.captured += amount
+        self.open = lease
 
 
 @dataclass
 class Model:
-    """Applies operations like `settlement.apply_v1`, one after the other."""
+    """Applies operations like `settlement.apply_v2`, one after the other."""
 
     accounts: dict[AccountName, Account] = field(default_factory=dict[AccountName, Account])
     holds: dict[UUID, _HoldState] = field(default_factory=dict[UUID, _HoldState])
     posts: dict[UUID, tuple[Post | Capture, int | None]] = field(
         default_factory=dict[UUID, tuple[Post | Capture, int | None]]
     )
+    charges: dict[UUID, tuple[Charge, int]] = field(default_factory=dict[UUID, tuple[Charge, int]])
 
     def apply(self, writer: Writer, operations: Sequence[Operation]) -> list[Outcome]:
         """The outcome of each; a refused operation changes nothing."""
         return [self._apply(writer, operation) for operation in operations]
 
     def _apply(self, writer: Writer, operation: Operation) -> Outcome:
-        before = copy.deepcopy((self.accounts, self.holds, self.posts))
+        before = copy.deepcopy((self.accounts, self.holds, self.posts, self.charges))
         try:
             _representable(operation)
-            available = self._do(writer, operation)
+            told = self._do(writer, operation)
         except _Refusal as refusal:
-            self.accounts, self.holds, self.posts = before
+            self.accounts, self.holds, self.posts, self.charges = before
             return refusal.outcome
-        return Outcome(code=Code.APPLIED, available_microusdc=available)
+        if isinstance(operation, Charge):
+            return Outcome(code=Code.APPLIED, balance_microusdc=told)
+        return Outcome(code=Code.APPLIED, available_microusdc=told)
 
     def _do(self, writer: Writer, operation: Operation) -> int | None:
         match operation:
@@ -112,6 +127,8 @@ class Model:
         if known is not None:
             same = known.placed == hold and known.writer_id == writer.writer_id
             raise _replay(same, known.available_placed)
+        if hold.purpose is not HoldPurpose.PAYOUT and not hold.account.startswith("user:"):
+            raise _Refusal(Code.ACCOUNT_UNKNOWN)
         account = self._open_account(hold.account)
         if account.floored and account.available < hold.amount_microusdc:
             raise _Refusal(Code.INSUFFICIENT, account.available)
@@ -123,44 +140,59 @@ class Model:
         return account.available
 
     def _charge(self, writer: Writer, charge: Charge) -> int:
-        hold = self.holds.get(charge.request_id)
-        if hold is None:
-            raise _Refusal(Code.HOLD_UNKNOWN)
-        if hold.charge is not None:
-            raise _replay(hold.charge == charge, hold.available_charged)
+        if charge.request_id in self.charges:
+            known, balance = self.charges[charge.request_id]
+            raise _replay(known == charge, balance, balance=True)
+        if charge.request_id.version != 7:
+            raise _Refusal(Code.OUTSIDE_WINDOW)
+        if charge.request_id in self.posts:
+            raise _Refusal(Code.CONFLICT)
         user, operator = self.accounts.get(charge.user), self.accounts.get(charge.operator)
         kinds = charge.user.partition(":")[0], charge.operator.partition(":")[0]
         if user is None or operator is None or kinds != ("user", "host"):
             raise _Refusal(Code.ACCOUNT_UNKNOWN)
-        if (hold.placed.account, hold.placed.purpose) != (charge.user, HoldPurpose.REQUEST):
-            raise _Refusal(Code.CONFLICT)
-        _mine_and_open(hold, writer)
-        if charge.gross_microusdc > hold.placed.amount_microusdc:
-            raise _Refusal(Code.HOLD_EXCEEDED)
-        if user.closed or operator.closed:
-            raise _Refusal(Code.ACCOUNT_CLOSED)
+        gross = charge.gross_microusdc
+        hold = None if charge.hold_id is None else self._hold_of(charge.hold_id)
+        if hold is None:
+            self._open_account(charge.user)
+            if user.available < gross:
+                raise _Refusal(Code.INSUFFICIENT, user.available)
+        else:
+            self._bears(hold, writer, charge)
         treasury = self.accounts[writer.treasury]
         # Told by the whole gross on purpose: nobody gets near this with money that exists.
-        _fits(max(operator.cr, treasury.cr) + charge.gross_microusdc)
-        share = split_gross(charge.gross_microusdc, charge.split_bps)
-        user.held -= hold.placed.amount_microusdc
-        user.dr += charge.gross_microusdc
+        _fits(max(operator.cr, treasury.cr) + gross)
+        share = split_gross(gross, charge.split_bps)
+        if hold is not None:
+            hold.spend(user, gross)
+        user.dr += gross
         operator.cr += share.operator_microusdc
         treasury.cr += share.treasury_microusdc
         for account in (user, operator, treasury):
             account.version += 1
-        hold.open, hold.charge, hold.available_charged = False, charge, user.available
-        return user.available
+        self.charges[charge.request_id] = charge, user.cr - user.dr
+        return user.cr - user.dr
+
+    def _bears(self, hold: _HoldState, writer: Writer, charge: Charge) -> None:
+        """Whether this hold is there to pay for this charge."""
+        payout = hold.placed.purpose is HoldPurpose.PAYOUT
+        if hold.placed.account != charge.user or payout:
+            raise _Refusal(Code.CONFLICT)
+        _mine_and_open(hold, writer)
+        if charge.gross_microusdc > hold.rest:
+            raise _Refusal(Code.HOLD_EXCEEDED)
 
     def _void(self, writer: Writer, void: Void) -> int:
         hold = self._hold_of(void.hold_id)
-        if hold.placed.purpose is HoldPurpose.REQUEST and hold.writer_id != writer.writer_id:
+        lease_ended = hold.placed.purpose is HoldPurpose.LEASE and not hold.open
+        if not lease_ended and not _mine(hold, writer):
             raise _Refusal(Code.CONFLICT)
         if hold.void == void:
             raise _replay(True, hold.available_voided)
-        _mine_and_open(hold, writer)
+        if not hold.open:
+            raise _Refusal(Code.HOLD_CLOSED)
         account = self.accounts[hold.placed.account]
-        account.held -= hold.placed.amount_microusdc
+        account.held -= hold.rest
         hold.open, hold.void, hold.available_voided = False, void, account.available
         return account.available
 
@@ -178,12 +210,11 @@ class Model:
         )
         if taken == 0:
             raise _Refusal(Code.CONFLICT)
-        if taken > hold.placed.amount_microusdc:
+        if taken > hold.rest:
             raise _Refusal(Code.HOLD_EXCEEDED)
         account = self.accounts[hold.placed.account]
-        account.held -= hold.placed.amount_microusdc
+        hold.spend(account, taken)
         self._move(capture.post.transfers)
-        hold.open = False
         self.posts[capture.post.transaction_id] = capture, account.available
         return account.available
 
@@ -207,6 +238,8 @@ class Model:
         if transaction_id in self.posts:
             known, available = self.posts[transaction_id]
             raise _replay(known == operation, available)
+        if transaction_id in self.charges:
+            raise _Refusal(Code.CONFLICT)
 
     def _claim(self, post: Post) -> None:
         booked = [_post_of(known) for known, _ in self.posts.values()]
@@ -245,15 +278,20 @@ def account_of(name: AccountName) -> Account:
         raise AssertionError(name) from error
 
 
+def _mine(hold: _HoldState, writer: Writer) -> bool:
+    """Whether this writer may end it: a payout's outcome is seen by whoever sees it."""
+    return hold.placed.purpose is HoldPurpose.PAYOUT or hold.writer_id == writer.writer_id
+
+
 def _mine_and_open(hold: _HoldState, writer: Writer) -> None:
-    if hold.placed.purpose is HoldPurpose.REQUEST and hold.writer_id != writer.writer_id:
+    if not _mine(hold, writer):
         raise _Refusal(Code.CONFLICT)
     if not hold.open:
         raise _Refusal(Code.HOLD_CLOSED)
 
 
-def _replay(same: bool, available: int | None) -> _Refusal:
-    return _Refusal(Code.REPLAYED, available) if same else _Refusal(Code.CONFLICT)
+def _replay(same: bool, told: int | None, *, balance: bool = False) -> _Refusal:
+    return _Refusal(Code.REPLAYED, told, balance=balance) if same else _Refusal(Code.CONFLICT)
 
 
 def _post_of(operation: Post | Capture) -> Post:

@@ -6,6 +6,7 @@ nothing is below its floor and what is held is what is open; at the end the whol
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
@@ -24,9 +25,9 @@ from hypothesis.stateful import (
 )
 
 from settlement.chain.movement import Vault
-from settlement.db.pool import Pool, Tx, open_pool, reading, transaction
+from settlement.db.pool import CallConn, Pool, calling, open_pool, reading, transaction
 from settlement.ledger import accounts, store
-from settlement.ledger.everyday import Everyday, EverydayRoad, is_everyday
+from settlement.ledger.everyday import EverydayRoad, is_everyday
 from settlement.ledger.operations import (
     AccountName,
     Capture,
@@ -49,6 +50,7 @@ from tests.database.model import Model, account_of
 
 T = TypeVar("T")
 _SLOTS = 5
+_BEGUN_MS = time.time_ns() // 10**6
 _MANY = (0, 1, 2, 2, 3, 5, 10, 40, 99, 10**6, 2**62, LARGEST_AMOUNT_MICROUSDC, 2**63)
 _SOME = _MANY[1:]
 
@@ -60,7 +62,7 @@ _EMPTY_BOOKS = """
 set session_replication_role = replica;
 delete from settlement.charge; delete from settlement.transfer; delete from settlement.txn;
 delete from settlement.hold_event; delete from settlement.hold; delete from settlement.batch;
-delete from settlement.writer;
+delete from settlement.chain_before; delete from settlement.writer;
 delete from settlement.balance b using settlement.account a
  where a.account_id = b.account_id and a.name ~ ':[0-9a-z]' and a.name !~ '^chain:';
 delete from settlement.account where name ~ ':[0-9a-z]' and name !~ '^chain:';
@@ -90,6 +92,10 @@ class World:
     def id(self, kind: str, number: int) -> UUID:
         """The same id for the same kind and number."""
         return uuid5(self.space, f"{kind}{number}")
+
+    def request(self, number: int) -> UUID:
+        """The same version-7 id, of about now, for the same number."""
+        return UUID(int=(_BEGUN_MS << 80) | (0x7 << 76) | (0b10 << 62) | number)
 
     @property
     def names(self) -> list[AccountName]:
@@ -140,9 +146,10 @@ class Session:
         """One transaction, by the road for everything or, if given, the one group commit takes."""
 
         async def step() -> list[Outcome]:
+            if road is not None:
+                async with calling(self.pool) as conn:
+                    return await road.apply(conn, operations)
             async with transaction(self.pool) as tx:
-                if road is not None:
-                    return await road.apply(tx, operations)
                 return await store.apply(tx, writer, operations)
 
         return self.run(step())
@@ -160,8 +167,10 @@ class CountingRoad(EverydayRoad):
         super().__init__(writer)
         self._taken = taken
 
-    async def settle(self, tx: Tx, operations: Sequence[Everyday]) -> list[Outcome] | None:
-        settled = await super().settle(tx, operations)
+    async def settle(
+        self, conn: CallConn, charges: Sequence[Charge], others: Sequence[Hold | Void]
+    ) -> list[Outcome] | None:
+        settled = await super().settle(conn, charges, others)
         self._taken[settled is not None] += 1
         return settled
 
@@ -208,12 +217,18 @@ class BooksMachine(RuleBasedStateMachine):
         reference = data.draw(st.none() | _slot, label="reference")
         reverses = data.draw(st.none() | st.none() | _slot, label="reverses")
         number = data.draw(st.integers(0, 3 * _SLOTS), label="transaction")
+        # Now and then one that wants a request's name.
+        taken = data.draw(st.integers(0, 9), label="name of a request") == 0
+        name = self._request_id(data) if taken else self.world.id("post", number)
         return factories.post(
             *legs,
-            transaction_id=self.world.id("post", number),
+            transaction_id=name,
             external_ref=None if reference is None else f"{self.world.space}:{reference}",
             reverses=None if reverses in (None, number) else self.world.id("post", reverses or 0),
         )
+
+    def _request_id(self, data: st.DataObject) -> UUID:
+        return self.world.request(data.draw(_slot, label="request"))
 
     def _deposit(self, data: st.DataObject) -> Post:
         account = data.draw(st.sampled_from([*self.world.users, self.world.bond]), label="to")
@@ -223,7 +238,7 @@ class BooksMachine(RuleBasedStateMachine):
         )
 
     def _hold_id(self, data: st.DataObject) -> UUID:
-        return self.world.id("hold", data.draw(_slot, label="hold"))
+        return self.world.request(data.draw(_slot, label="hold"))
 
     def _hold(self, data: st.DataObject) -> Hold:
         return factories.hold(
@@ -235,12 +250,16 @@ class BooksMachine(RuleBasedStateMachine):
 
     def _charge(self, data: st.DataObject) -> Charge:
         hosts = [*self.world.hosts, self.world.missing, self.world.users[0]]
+        name = self._request_id(data)
+        if data.draw(st.integers(0, 19), label="not named by its time") == 0:
+            name = self.world.id("request", 0)
         return factories.charge(
-            self._hold_id(data),
+            name,
             data.draw(st.sampled_from([*self.world.users, self.world.hosts[0]]), label="user"),
             data.draw(st.sampled_from(hosts), label="operator"),
             data.draw(st.sampled_from(_MANY), label="gross"),
             data.draw(st.sampled_from((2000, 2000, 0, 3333, 10_000)), label="split"),
+            hold_id=data.draw(st.none() | _slot.map(self.world.request), label="from"),
         )
 
     def _void(self, data: st.DataObject) -> Void:
@@ -255,7 +274,7 @@ class BooksMachine(RuleBasedStateMachine):
         return factories.hold(
             data.draw(st.sampled_from(self.world.users), label="account"),
             data.draw(st.sampled_from((5, 10, 99)), label="amount"),
-            hold_id=self.world.id("hold", data.draw(st.integers(0, 40), label="hold")),
+            hold_id=self.world.request(data.draw(st.integers(0, 40), label="hold")),
             purpose=data.draw(st.sampled_from(HoldPurpose), label="purpose"),
         )
 
@@ -270,8 +289,12 @@ class BooksMachine(RuleBasedStateMachine):
         )
         if placed.account == factories.TILL:
             return Void(hold_id=placed.hold_id, reason="gone")
-        if placed.purpose is HoldPurpose.REQUEST:
-            return factories.charge(placed.hold_id, placed.account, self.world.hosts[0], amount)
+        if placed.purpose is not HoldPurpose.PAYOUT:
+            name = placed.hold_id
+            if placed.purpose is HoldPurpose.LEASE:
+                name = self.world.request(data.draw(st.integers(50, 99), label="request"))
+            host = self.world.hosts[0]
+            return factories.charge(name, placed.account, host, amount, hold_id=placed.hold_id)
         return factories.payment(placed.hold_id, placed.account, amount)
 
     def _again(self, data: st.DataObject) -> Operation:
@@ -321,6 +344,9 @@ class BooksMachine(RuleBasedStateMachine):
     def _ask(
         self, writer: Writer, operations: Sequence[Operation], road: EverydayRoad | None = None
     ) -> None:
+        if road is not None:
+            # The everyday road takes charges first; nobody who asks at once can ask for an order.
+            operations = sorted(operations, key=lambda each: not isinstance(each, Charge))
         expected = self.model.apply(writer, operations)
         answered = self.session.apply(writer, operations, road)
         assert answered == expected, list(zip(operations, expected, answered, strict=True))
@@ -340,7 +366,7 @@ class BooksMachine(RuleBasedStateMachine):
     def what_is_held_is_what_is_open(self) -> None:
         for name in self.world.opened:
             opened = [
-                state.placed.amount_microusdc
+                state.rest
                 for state in self.model.holds.values()
                 if state.open and state.placed.account == name
             ]
@@ -373,5 +399,7 @@ def test_the_books_answer_as_the_model_does(database: Database) -> None:
         run_state_machine_as_test(Machine)
     finally:
         session.close()
-    assert Machine.seen == set(Code), "every answer there is was compared"
+    # What no operation of ours can be, however it is asked.
+    impossible = {Code.MALFORMED, Code.META_TOO_LARGE, Code.ASSET_MISMATCH}
+    assert Machine.seen == set(Code) - impossible, "every answer there is was compared"
     assert min(Machine.everyday[True], Machine.everyday[False]) >= 10, "both roads were taken"
