@@ -1,24 +1,29 @@
 """The check of the books from their history, made while they are being written.
 
 Three passes. History: every writer's chain is followed batch by batch to a cut, re-hashed in Python
-and folded into what each account must have. Holds: each is compared with its events. Balances: each
-page of accounts is read together with the writers' heads in one short snapshot; the fold is taken
-on to these heads, and only then are the two compared. So no snapshot is ever long, rows that arrive
-meanwhile are checked too, and a comparison is always exact.
+and folded into what each account must have and what became of each hold. Holds: each was placed by
+a row, and those that history left open are as the books keep them. Balances: each page of accounts
+is read together with the writers' heads in one short snapshot; the fold is taken on to these heads,
+and only then are the two compared. So no snapshot is ever long, rows that arrive meanwhile are
+checked too, and a comparison is always exact.
 
 The check stops at the first thing that is wrong. It can be cancelled at any moment: `Progress` then
 stands between two batches or pages, and a later run may go on from it.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import islice
+from uuid import UUID
 
 from settlement.db.pool import Pool
 from settlement.ledger import verify_read
-from settlement.ledger.verify_fold import Account, Head, Wrong
-from settlement.ledger.verify_read import FullBatch, Record
+from settlement.ledger.verify_chain import Head, Wrong
+from settlement.ledger.verify_fold import Account
+from settlement.ledger.verify_holds import RULE, Holds
+from settlement.ledger.verify_read import Record
 from settlement.ledger.verify_state import Progress
 
 _PAGE = 1_000
@@ -86,6 +91,11 @@ class _Check:
         self._told = told
         self._page_size = page_size
 
+    @property
+    def _holds(self) -> Holds:
+        assert self._fold.holds is not None, "a check of the books follows holds"
+        return self._fold.holds
+
     async def history(self) -> Wrong | None:
         if self._progress.history_done:
             return None
@@ -94,24 +104,41 @@ class _Check:
         return wrong
 
     async def holds(self) -> Wrong | None:
-        progress = self._progress
-        while not progress.holds_done:
-            page = await verify_read.hold_page(self._pool, progress.last_hold, self._page_size)
-            for hold in page:
-                wrong = _hold(hold)
-                if wrong is not None:
-                    return wrong
-            progress.holds += len(page)
-            progress.holds_done = len(page) < self._page_size
-            progress.last_hold = str(page[-1]["hold_id"]) if page else progress.last_hold
-            self._told(Step(pass_=Pass.HOLDS, done=progress.holds, total=None))
-        return None
-
-    async def balances(self) -> Wrong | None:
-        progress = self._progress
+        """Every hold was placed; those that history leaves open are as they say."""
+        # A row beyond the chains first: what it did to a hold would look like the hold's fault.
         stray = await self._stray()
         if stray is not None:
             return stray
+        progress = self._progress
+        while not progress.holds_done:
+            after = None if progress.last_hold is None else UUID(progress.last_hold)
+            page = await verify_read.hold_page(self._pool, after, self._page_size)
+            if page["unplaced"] is not None:
+                return Wrong(rule=RULE, detail="nobody placed it", row_id=page["unplaced"])
+            progress.holds += page["n"]
+            progress.holds_done = page["n"] < self._page_size
+            progress.last_hold = str(page["last"]) if page["n"] else progress.last_hold
+            self._told(Step(pass_=Pass.HOLDS, done=progress.holds, total=None))
+        open_now = sorted(self._holds.open)
+        for start in range(0, len(open_now), self._page_size):
+            wrong = await self._open_holds(open_now[start : start + self._page_size])
+            if wrong is not None:
+                return wrong
+        return None
+
+    async def _open_holds(self, ids: Sequence[UUID]) -> Wrong | None:
+        cut, found = await verify_read.holds_now(self._pool, ids)
+        wrong = await self._advance(cut)
+        if wrong is not None:
+            return wrong
+        # One that ended on the way there was compared when it did.
+        for hold_id in filter(self._holds.open.__contains__, ids):
+            standing = self._holds.open[hold_id].standing
+            self._holds.compare(hold_id, standing, found.get(hold_id))
+        return self._holds.wrong
+
+    async def balances(self) -> Wrong | None:
+        progress = self._progress
         more = True
         while more:
             cut, page = await verify_read.account_page(
@@ -127,33 +154,39 @@ class _Check:
 
     async def _advance(self, cut: Sequence[Head]) -> Wrong | None:
         """Fold history up to a cut; batches of several writers go by the time they were made."""
-        feeds = [_Feed(self._pool, head, self._fold.place(head).seq) for head in cut]
         total = sum(head.head_seq for head in cut)
-        while True:
-            ready = [feed for feed in feeds if await self._filled(feed, total)]
-            if not ready:
-                break
-            feed = min(ready, key=lambda feed: feed.waiting[0].batch.created_at)
-            full = feed.waiting.popleft()
-            wrong = self._fold.take(feed.head, full.batch, full.rows)
-            if wrong is not None:
-                return wrong
-        gap = self._at_heads(cut) or self._fold.gap()
-        # The entry that is missing may be in a row that no batch has: then that one is named.
-        return None if gap is None else await self._stray() or gap
+        self._told(Step(pass_=Pass.HISTORY, done=self._fold.batches, total=total))
+        async with aclosing(verify_read.by_time(self._pool, cut, self._fold.places)) as lists:
+            async for ready in lists:
+                for full in ready:
+                    wrong = self._fold.take(full)
+                    if wrong is not None:
+                        return wrong
+                wrong = await self._ended(self._page_size)
+                if wrong is not None:
+                    return wrong
+                self._told(Step(pass_=Pass.HISTORY, done=self._fold.batches, total=total))
+        gap = self._at_heads(cut) or self._fold.at_cut()
+        if gap is None:
+            return await self._ended(1)
+        # What is missing may be in a row that no batch has: then that one is named.
+        return await self._stray() or gap
 
-    async def _filled(self, feed: "_Feed", total: int) -> bool:
-        """Whether the feed has a batch; where it had to read, the step before it is told."""
-        if not feed.waiting and feed.after < feed.head.head_seq:
-            self._told(Step(pass_=Pass.HISTORY, done=self._fold.batches, total=total))
-            await feed.read()
-        return bool(feed.waiting)
+    async def _ended(self, least: int) -> Wrong | None:
+        """Look up how holds ended that were open when their first row was read, in pages."""
+        ended = self._holds.ended
+        while len(ended) >= least:
+            ids = list(islice(ended, self._page_size))
+            _, found = await verify_read.holds_now(self._pool, ids)
+            for hold_id in ids:
+                self._holds.compare(hold_id, ended.pop(hold_id), found.get(hold_id))
+        return self._holds.wrong
 
     def _at_heads(self, cut: Sequence[Head]) -> Wrong | None:
         for head in cut:
             place = self._fold.place(head)
-            if (place.seq, place.hash) != (head.head_seq, head.head_hash):
-                told = f"{head.name} says it is at {head.head_seq}, its chain ends at {place.seq}"
+            told = place.unlike(head)
+            if told is not None:
                 batch = min(place.seq, head.head_seq) + 1
                 return Wrong(rule="head", detail=told, writer=head.writer_id, batch=batch)
         gone = set(self._fold.places) - {head.writer_id for head in cut}
@@ -208,32 +241,6 @@ class _Check:
             if left:
                 return Wrong(rule="zero sum", detail=f"{asset}: credits less debits are {left}")
         return None
-
-
-class _Feed:
-    """The batches of one writer that wait to be folded."""
-
-    def __init__(self, pool: Pool, head: Head, after: int) -> None:
-        self.head = head
-        self.after = after
-        self.waiting: deque[FullBatch] = deque()
-        self._pool = pool
-
-    async def read(self) -> None:
-        """Read on; a chain that ends before its head is read no further."""
-        self.waiting.extend(await verify_read.full_batches(self._pool, self.head, self.after))
-        self.after = self.waiting[-1].batch.seq if self.waiting else self.head.head_seq
-
-
-def _hold(hold: Record) -> Wrong | None:
-    is_now = (hold["state"], hold["captured"], hold["released"])
-    told = (hold["told"], hold["told_captured"], hold["told_released"])
-    if is_now == told:
-        return None
-    detail = "it says {} ({} spent, {} given back), its events say {} ({}, {})"
-    return Wrong(
-        rule="hold is its events", detail=detail.format(*is_now, *told), row_id=str(hold["hold_id"])
-    )
 
 
 def _balance(record: Record, account: Account) -> Wrong | None:

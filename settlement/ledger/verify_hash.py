@@ -1,12 +1,12 @@
 """The hashes of the books, made a second time without the database's functions. Pure.
 
-What `settlement.leaf_v1`, `batch_leaves_v1`, `merkle_root_v1` and `batch_hash_v1` do in SQL is done
+What `settlement.leaf_v1`, `batch_root_v2`, `batch_hash_v2` and `first_link_v2` do in SQL is done
 here in Python from the same rows. Two implementations have to agree on every byte, so a mistake in
 either, or a changed function, shows as a hash that does not fit.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final
@@ -36,27 +36,32 @@ def barred(*values: object) -> str:
 
 
 def leaf(text: str) -> bytes:
-    """What one row contributes to its batch's root."""
+    """What one row contributes to its batch's root, and to the tree of the seals."""
     return sha256(b"\x00" + text.encode()).digest()
 
 
-def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """RFC 6962's root of at least one leaf: split at the largest power of two below the count."""
-    assert leaves, "a batch has a row"
-    if len(leaves) == 1:
-        return leaves[0]
-    split = 1 << ((len(leaves) - 1).bit_length() - 1)
-    return sha256(b"\x01" + merkle_root(leaves[:split]) + merkle_root(leaves[split:])).digest()
+def batch_root(leaves: Iterable[bytes]) -> bytes:
+    """The root of a batch: a tree of one level over its rows."""
+    return sha256(b"\x02" + b"".join(leaves)).digest()
 
 
 def batch_hash(  # one parameter per thing that is hashed
-    *, writer_id: int, epoch: int, seq: int, n: int, prev_hash: bytes, root: bytes
+    *,
+    writer_id: int,
+    epoch: int,
+    seq: int,
+    n: int,
+    rows_before: int,
+    created_at: datetime,
+    prev_hash: bytes,
+    root: bytes,
 ) -> bytes:
     """The link of a writer's chain that this batch is."""
-    header = barred("batch/1", writer_id, epoch, seq, n).encode()
+    moment = epoch_text(created_at)
+    header = barred("batch/2", writer_id, epoch, seq, n, rows_before, moment).encode()
     return sha256(header + prev_hash + root).digest()
 
 
-def first_link(writer_name: str) -> bytes:
-    """What the first batch of a writer follows."""
-    return sha256(f"writer/1|{writer_name}".encode()).digest()
+def first_link(writer_name: str, era: int) -> bytes:
+    """What the first batch of a writer follows; in a new era its name begins a new chain."""
+    return sha256(f"writer/2|{era}|{writer_name}".encode()).digest()

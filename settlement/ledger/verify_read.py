@@ -1,37 +1,33 @@
 """Reads the journal for the check of the books: short keyset pages, each in a snapshot of its own.
 
 What lies at or below a writer's head never changes, so pages of it need no common snapshot. A page
-of what does change (balances) is read in one short snapshot with the heads: these are the cut that
-history must be folded up to before the page means anything.
+of what does change (balances, open holds) is read in one short snapshot with the heads: these are
+the cut that history must be folded up to before the page means anything.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import asyncpg
 
 from settlement.db import sql
 from settlement.db.pool import Pool, ReadConn, reading, retried
-from settlement.ledger.verify_fold import Batch, Head
+from settlement.ledger.verify_chain import Batch, FullBatch, Head, Place
+from settlement.ledger.verify_holds import Standing
 from settlement.ledger.verify_rows import ChargeRow, HoldRow, JournalRow, TxnRow
 
 QUERIES: Final = sql.load("settlement.ledger", "verify.sql")
 _BATCHES_PER_PAGE: Final = 200
 _ROWS_PER_PAGE: Final = 5_000
+_ROWS_AT_ONCE: Final = 1_000
 
 Record = asyncpg.Record
-
-
-@dataclass(frozen=True, kw_only=True)
-class FullBatch:
-    """A batch with all rows that say they are of it."""
-
-    batch: Batch
-    rows: Sequence[JournalRow]
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -41,14 +37,31 @@ async def snapshot(pool: Pool) -> AsyncGenerator[ReadConn]:
         yield conn
 
 
+async def _read(pool: Pool, ask: Callable[[ReadConn], Awaitable[T]]) -> T:
+    """One question on a connection, asked again when the database was away."""
+
+    async def step() -> T:
+        async with reading(pool) as conn:
+            return await ask(conn)
+
+    return await retried(step)
+
+
+async def _read_at_once(
+    pool: Pool, ask: Callable[[ReadConn], Awaitable[T]]
+) -> tuple[list[Head], T]:
+    """The heads, and what is asked, in one snapshot."""
+
+    async def step() -> tuple[list[Head], T]:
+        async with snapshot(pool) as conn:
+            return await heads(conn), await ask(conn)
+
+    return await retried(step)
+
+
 async def read_books(pool: Pool) -> str:
     """The name of these books: server and database."""
-
-    async def read() -> str:
-        async with reading(pool) as conn:
-            return str(await conn.fetchval(QUERIES["books"]))
-
-    return await retried(read)
+    return await _read(pool, lambda conn: conn.fetchval(QUERIES["books"]))
 
 
 async def heads(conn: ReadConn) -> list[Head]:
@@ -56,98 +69,161 @@ async def heads(conn: ReadConn) -> list[Head]:
     return [Head(**dict(row)) for row in await conn.fetch(QUERIES["heads"])]
 
 
-async def full_batches(pool: Pool, head: Head, after: int) -> list[FullBatch]:
-    """The next batches of a writer after number `after`, up to its head; empty when none is left.
+async def current_heads(pool: Pool) -> list[Head]:
+    """A cut: how far each writer is at one moment."""
+    return await _read(pool, heads)
 
-    Raises `DatabaseUnavailable` when the database stays away.
+
+async def by_time(
+    pool: Pool, cut: Sequence[Head], places: Mapping[int, Place]
+) -> AsyncGenerator[list[FullBatch]]:
+    """All batches from where chains were followed to, up to a cut; of several writers by time.
+
+    Batches come in short lists; the next pages are being read meanwhile. A chain that ends before
+    the cut ends early. Raises `DatabaseUnavailable` when the database stays away.
     """
-
-    async def read() -> list[FullBatch]:
-        async with reading(pool) as conn:
-            found = await conn.fetch(
-                QUERIES["batches"], head.writer_id, after, head.head_seq, _BATCHES_PER_PAGE
-            )
-            batches = [Batch(**dict(row)) for row in found]
-            totals = accumulate(batch.n for batch in batches)
-            few = [b for b, total in zip(batches, totals, strict=True) if total <= _ROWS_PER_PAGE]
-            return await _with_rows(conn, few or batches[:1])
-
-    return await retried(read)
+    feeds = [_Feed(pool, head, places.get(head.writer_id)) for head in cut]
+    try:
+        while ready := await _next_list(feeds):
+            yield ready
+            await asyncio.sleep(0)  # what the database sends is taken in
+    finally:
+        for feed in feeds:
+            await feed.stop()
 
 
-async def _with_rows(conn: ReadConn, batches: Sequence[Batch]) -> list[FullBatch]:
+async def _next_list(feeds: "Sequence[_Feed]") -> list[FullBatch]:
+    for feed in feeds:
+        await feed.fill()
+    ready: list[FullBatch] = []
+    rows = 0
+    while rows < _ROWS_AT_ONCE and not any(feed.dry for feed in feeds):
+        waiting = [feed for feed in feeds if feed.waiting]
+        if not waiting:
+            break
+        earliest = min(waiting, key=lambda feed: feed.waiting[0].batch.created_at)
+        ready.append(earliest.waiting.popleft())
+        rows += len(ready[-1].rows)
+    return ready
+
+
+class _Feed:
+    """The batches of one writer that wait to be folded; the page after them is on its way."""
+
+    def __init__(self, pool: Pool, head: Head, place: Place | None) -> None:
+        self.waiting: deque[FullBatch] = deque()
+        self._pool = pool
+        self._head = head
+        self._after = 0 if place is None else place.seq
+        self._coming: asyncio.Task[list[FullBatch]] | None = None
+
+    @property
+    def dry(self) -> bool:
+        """Whether the next batch must be waited for."""
+        return not self.waiting and self._after < self._head.head_seq
+
+    async def fill(self) -> None:
+        """Have the next batch, if there is one; a chain that ends early is read no further."""
+        if self.dry:
+            found = await self._page()
+            self._after = found[-1].batch.seq if found else self._head.head_seq
+            self.waiting.extend(found)
+        if self._coming is None and self._after < self._head.head_seq:
+            page = _full_batches(self._pool, self._head, self._after)
+            self._coming = asyncio.create_task(page)
+
+    async def stop(self) -> None:
+        """Nobody waits for the next page any more."""
+        if self._coming is not None:
+            self._coming.cancel()
+            await asyncio.gather(self._coming, return_exceptions=True)
+
+    async def _page(self) -> list[FullBatch]:
+        if self._coming is None:
+            return await _full_batches(self._pool, self._head, self._after)
+        coming, self._coming = self._coming, None
+        return await coming
+
+
+async def _full_batches(pool: Pool, head: Head, after: int) -> list[FullBatch]:
+    """The next batches of a writer after a number, up to its head; empty when none is left."""
+
+    async def ask(conn: ReadConn) -> list[FullBatch]:
+        found = await conn.fetch(
+            QUERIES["batches"], head.writer_id, after, head.head_seq, _BATCHES_PER_PAGE
+        )
+        batches = [Batch(**dict(row)) for row in found]
+        totals = accumulate(batch.n for batch in batches)
+        few = [b for b, total in zip(batches, totals, strict=True) if total <= _ROWS_PER_PAGE]
+        return await _with_rows(conn, head, few or batches[:1])
+
+    return await _read(pool, ask)
+
+
+async def _with_rows(conn: ReadConn, head: Head, batches: Sequence[Batch]) -> list[FullBatch]:
     if not batches:
         return []
-    span = batches[0].writer_id, batches[0].seq, batches[-1].seq
+    rows = await rows_between(conn, head.writer_id, batches[0].seq, batches[-1].seq)
+    return [FullBatch.of(head, batch, rows.get(batch.seq, ())) for batch in batches]
+
+
+async def rows_between(
+    conn: ReadConn, writer_id: int, first: int, last: int
+) -> dict[int, list[JournalRow]]:
+    """The rows of a range of a writer's batches, by batch."""
+    span = writer_id, first, last
     rows: dict[int, list[JournalRow]] = {}
-    for row in await conn.fetch(QUERIES["charges"], *span):
-        rows.setdefault(row["batch_seq"], []).append(ChargeRow(**dict(row)))
-    for row in await conn.fetch(QUERIES["hold_events"], *span):
-        rows.setdefault(row["batch_seq"], []).append(HoldRow(**dict(row)))
+    for record in await conn.fetch(QUERIES["charges"], *span):
+        charge = ChargeRow._make(record)
+        rows.setdefault(charge.batch_seq, []).append(charge)
+    for record in await conn.fetch(QUERIES["hold_events"], *span):
+        event = HoldRow._make(record)
+        rows.setdefault(event.batch_seq, []).append(event)
     for txn in await _transactions(conn, span):
         rows.setdefault(txn.batch_seq, []).append(txn)
-    return [FullBatch(batch=batch, rows=rows.get(batch.seq, [])) for batch in batches]
+    return rows
 
 
 async def _transactions(conn: ReadConn, span: tuple[int, int, int]) -> list[TxnRow]:
-    found = await conn.fetch(QUERIES["txns"], *span)
+    found = [TxnRow(*record) for record in await conn.fetch(QUERIES["txns"], *span)]
     if not found:
         return []
     moved: dict[UUID, list[tuple[int, int, int, int, int]]] = {}
-    for row in await conn.fetch(QUERIES["transfers"], [row["row_id"] for row in found]):
+    for row in await conn.fetch(QUERIES["transfers"], [txn.row_id for txn in found]):
         legs = moved.setdefault(row["txn_id"], [])
         legs.append(
             (row["debit"], row["credit"], row["amount"], row["debit_entry"], row["credit_entry"])
         )
-    return [TxnRow(**dict(row), transfers=tuple(moved.get(row["row_id"], ()))) for row in found]
+    return [txn._replace(transfers=tuple(moved.get(txn.row_id, ()))) for txn in found]
 
 
-async def hold_page(pool: Pool, after: str | None, size: int) -> list[Record]:
-    """The next holds by id, each with what its events say it is."""
-    key = None if after is None else UUID(after)
+async def hold_page(pool: Pool, after: UUID | None, size: int) -> Record:
+    """A page of all holds by id: how many, the last of them, and one that nobody placed."""
+    row = await _read(pool, lambda conn: conn.fetchrow(QUERIES["hold_page"], after, size))
+    assert row is not None, "a count is one row"
+    return row
 
-    async def read() -> list[Record]:
-        async with reading(pool) as conn:
-            return await conn.fetch(QUERIES["hold_page"], key, size)
 
-    return await retried(read)
+async def holds_now(pool: Pool, ids: Sequence[UUID]) -> tuple[list[Head], dict[UUID, Standing]]:
+    """How these holds stand, with the cut at which they do."""
+
+    async def ask(conn: ReadConn) -> dict[UUID, Standing]:
+        found = await conn.fetch(QUERIES["holds"], ids)
+        return {row["hold_id"]: (row["state"], row["captured"], row["released"]) for row in found}
+
+    return await _read_at_once(pool, ask)
 
 
 async def stray_row(pool: Pool) -> Record | None:
     """A row that belongs to no batch."""
-
-    async def read() -> Record | None:
-        async with reading(pool) as conn:
-            return await conn.fetchrow(QUERIES["stray_row"])
-
-    return await retried(read)
+    return await _read(pool, lambda conn: conn.fetchrow(QUERIES["stray_row"]))
 
 
 async def account_page(pool: Pool, after: int, size: int) -> tuple[list[Head], list[Record]]:
     """The next accounts by id, with the cut at which their balances stood so."""
-
-    async def read() -> tuple[list[Head], list[Record]]:
-        async with snapshot(pool) as conn:
-            return await heads(conn), await conn.fetch(QUERIES["account_page"], after, size)
-
-    return await retried(read)
+    return await _read_at_once(pool, lambda conn: conn.fetch(QUERIES["account_page"], after, size))
 
 
 async def accounts_of(pool: Pool, ids: Sequence[int]) -> tuple[list[Head], list[Record]]:
     """These accounts, with the cut at which their balances stood so."""
-
-    async def read() -> tuple[list[Head], list[Record]]:
-        async with snapshot(pool) as conn:
-            return await heads(conn), await conn.fetch(QUERIES["accounts_of"], ids)
-
-    return await retried(read)
-
-
-async def current_heads(pool: Pool) -> list[Head]:
-    """A cut: how far each writer is at one moment."""
-
-    async def read() -> list[Head]:
-        async with reading(pool) as conn:
-            return await heads(conn)
-
-    return await retried(read)
+    return await _read_at_once(pool, lambda conn: conn.fetch(QUERIES["accounts_of"], ids))

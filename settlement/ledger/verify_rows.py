@@ -1,19 +1,22 @@
 """Rows of the journal as the check of the books reads them. Pure.
 
-Each knows the text that its batch's hash was made of, the entries it made in accounts and what it
-set aside or gave back, so that the check never has to ask what sort of row it holds.
+Each knows the text that its batch's hash was made of and the entries it made in accounts, so that
+the check never has to ask what sort of row it holds; what rows do to holds is `verify_holds`'s.
+They are tuples in the order of their queries' columns: there are many of them.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 from settlement.ledger import verify_hash
 
+# A charge that names this hold was paid without one.
+NO_HOLD: Final = UUID(int=0)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Movement:
+
+class Movement(NamedTuple):
     """One entry of one account; amounts in microunits, `balance_after` where the row states it."""
 
     account: int
@@ -23,64 +26,53 @@ class Movement:
     balance_after: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JournalRow:
-    """Where a row stands: in which batch of which writer, and as which of its rows."""
-
-    row_id: UUID
-    writer_id: int
-    epoch: int
-    batch_seq: int
-    ord: int
-    recorded_at: datetime
-    # The hold that it opens or ends; None where there is none, or where it is gone.
-    hold_account: int | None
-    hold_amount: int | None
+class JournalRow(Protocol):
+    """Where a row stands, in which batch of which writer and as which of its rows; what it did."""
 
     @property
-    def stamps(self) -> tuple[object, ...]:
-        """What every row's text ends with."""
-        moment = verify_hash.epoch_text(self.recorded_at)
-        return self.writer_id, self.epoch, self.batch_seq, self.ord, moment
+    def row_id(self) -> UUID: ...
+    @property
+    def writer_id(self) -> int: ...
+    @property
+    def batch_seq(self) -> int: ...
+    @property
+    def ord(self) -> int: ...
 
     @property
     def text(self) -> str:
         """What it contributes to its batch's hash: all that stands in it, in a fixed order."""
-        raise NotImplementedError
+        ...
 
     @property
-    def movements(self) -> Iterator[Movement]:
-        """The entries it made, in their order."""
-        return iter(())
+    def stamp(self) -> tuple[int, datetime] | None:
+        """The epoch and the time it says it is of; None where only its batch says so."""
+        ...
 
     @property
-    def held(self) -> int:
-        """By how much it changed what is set aside of `hold_account`, in microunits."""
-        return -(self.hold_amount or 0)
-
-    @property
-    def available_after(self) -> int | None:
-        """What its account could still spend after it, as it states."""
-        raise NotImplementedError
-
-    @property
-    def treasury(self) -> int | None:
-        """The treasury account that it paid into, if it is a charge."""
-        return None
+    def left(self) -> tuple[int, int] | None:
+        """An account and what could still be spent of it after the row, where it states that."""
+        ...
 
     @property
     def broken_rule(self) -> str | None:
         """Which rule the row breaks by itself; None when it breaks none."""
-        raise NotImplementedError
+        ...
+
+    def movements(self, treasury: int) -> Sequence[Movement]:
+        """The entries it made, in their order; `treasury` is its writer's account."""
+        ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChargeRow(JournalRow):
+class ChargeRow(NamedTuple):
     """A settled request."""
 
+    row_id: UUID
+    writer_id: int
+    batch_seq: int
+    ord: int
+    hold_id: UUID
     user_account: int
     operator_account: int
-    treasury_account: int
     gross: int
     operator_share: int
     treasury_share: int
@@ -89,99 +81,109 @@ class ChargeRow(JournalRow):
     operator_entry: int
     treasury_entry: int
     user_balance_after: int
-    user_available_after: int
 
     @property
     def text(self) -> str:
         """All columns, parted by bars."""
-        return verify_hash.barred(
-            "charge/1",
-            self.row_id,
-            *(self.user_account, self.operator_account, self.treasury_account),
-            *(self.gross, self.operator_share, self.treasury_share, self.split_bps),
-            *(self.user_entry, self.operator_entry, self.treasury_entry),
-            *(self.user_balance_after, self.user_available_after),
-            *self.stamps,
+        return (
+            f"charge/2|{self.row_id}|{self.hold_id}|{self.user_account}|{self.operator_account}"
+            f"|{self.gross}|{self.operator_share}|{self.treasury_share}|{self.split_bps}"
+            f"|{self.user_entry}|{self.operator_entry}|{self.treasury_entry}"
+            f"|{self.user_balance_after}|{self.writer_id}|{self.batch_seq}|{self.ord}"
         )
 
     @property
-    def movements(self) -> Iterator[Movement]:
-        """The user pays, the operator and the treasury earn."""
-        yield Movement(
-            account=self.user_account,
-            entry=self.user_entry,
-            dr=self.gross,
-            cr=0,
-            balance_after=self.user_balance_after,
-        )
-        for account, entry, share in (
-            (self.operator_account, self.operator_entry, self.operator_share),
-            (self.treasury_account, self.treasury_entry, self.treasury_share),
-        ):
-            yield Movement(account=account, entry=entry, dr=0, cr=share)
+    def stamp(self) -> tuple[int, datetime] | None:
+        """None: both stand in its batch alone."""
+        return None
 
     @property
-    def available_after(self) -> int | None:
-        """Of the user."""
-        return self.user_available_after
-
-    @property
-    def treasury(self) -> int | None:
-        """The one that it paid into."""
-        return self.treasury_account
+    def left(self) -> tuple[int, int] | None:
+        """None: it states the balance, not what is set aside of it."""
+        return None
 
     @property
     def broken_rule(self) -> str | None:
-        """The shares are the gross, split as it says; the hold was the user's and large enough."""
+        """Shares add up and are those of the split."""
         if self.gross != self.operator_share + self.treasury_share or self.gross < 0:
             return "the shares are not the gross"
         if self.treasury_share != self.gross * self.split_bps // 10_000:
             return "the shares are not the split"
-        if self.hold_account != self.user_account or self.gross > (self.hold_amount or 0):
-            return "the user's hold does not bear it"
         return None
 
+    def movements(self, treasury: int) -> Sequence[Movement]:
+        """The user pays, the operator and the writer's treasury earn."""
+        paid, after = self.gross, self.user_balance_after
+        return (
+            Movement(self.user_account, self.user_entry, paid, 0, after),
+            Movement(self.operator_account, self.operator_entry, 0, self.operator_share),
+            Movement(treasury, self.treasury_entry, 0, self.treasury_share),
+        )
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HoldRow(JournalRow):
-    """A hold that was placed or given back."""
 
+class HoldRow(NamedTuple):
+    """A hold that was placed or given back; what is the hold's own is None where it is gone."""
+
+    row_id: UUID
+    writer_id: int
+    batch_seq: int
+    ord: int
+    epoch: int
+    recorded_at: datetime
     event: str
     reason: str | None
-    purpose: str | None
     left_over: int
+    account: int | None
+    amount: int | None
+    purpose: str | None
+    expires_at: datetime | None
+    hold_writer: int | None
+    hold_epoch: int | None
+    # As the hold stood when this row was read, which may be later.
+    state: str | None
+    captured: int | None
+    released: int | None
 
     @property
     def text(self) -> str:
         """All columns and the hold's own, parted by bars; a hold that is gone leaves gaps."""
         reason = "-" if self.reason is None else verify_hash.json_text(self.reason)
+        expires = "-" if self.expires_at is None else verify_hash.epoch_text(self.expires_at)
         return verify_hash.barred(
-            *("hold/1", self.row_id, self.event, self.hold_account, self.hold_amount),
-            *(self.purpose, reason, self.left_over),
-            *self.stamps,
+            *("hold/2", self.row_id, self.event, self.account, self.amount, self.purpose),
+            *(expires, reason, self.left_over),
+            *(self.writer_id, self.epoch, self.batch_seq, self.ord),
         )
 
     @property
-    def held(self) -> int:
-        """The amount when it was placed, less the amount when it was given back."""
-        amount = self.hold_amount or 0
-        return amount if self.event == "placed" else -amount
+    def stamp(self) -> tuple[int, datetime] | None:
+        """As it says."""
+        return self.epoch, self.recorded_at
 
     @property
-    def available_after(self) -> int | None:
+    def left(self) -> tuple[int, int] | None:
         """Of the hold's account."""
-        return self.left_over
+        return None if self.account is None else (self.account, self.left_over)
 
     @property
     def broken_rule(self) -> str | None:
         """The hold exists."""
-        return "its hold is gone" if self.hold_amount is None else None
+        return "its hold is gone" if self.amount is None else None
+
+    def movements(self, treasury: int) -> Sequence[Movement]:
+        """None: what is set aside is still the account's."""
+        return ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TxnRow(JournalRow):
+class TxnRow(NamedTuple):
     """Any other business event with its transfers: (debit, credit, amount, their two entries)."""
 
+    row_id: UUID
+    writer_id: int
+    batch_seq: int
+    ord: int
+    epoch: int
+    recorded_at: datetime
     kind: str
     slot: int | None
     event_at: datetime
@@ -195,7 +197,11 @@ class TxnRow(JournalRow):
     reason: str | None
     meta: str  # JSON as the database writes it, which is one text for one content
     content_sha256: bytes
-    transfers: tuple[tuple[int, int, int, int, int], ...]
+    # The hold's own, None where there is none or where it is gone.
+    hold_account: int | None
+    hold_amount: int | None
+    hold_writer: int | None
+    transfers: tuple[tuple[int, int, int, int, int], ...] = ()
 
     @property
     def text(self) -> str:
@@ -215,16 +221,16 @@ class TxnRow(JournalRow):
         return f"[{', '.join(parts)}]"
 
     @property
-    def movements(self) -> Iterator[Movement]:
-        """Two for each transfer."""
-        for debit, credit, amount, debit_entry, credit_entry in self.transfers:
-            yield Movement(account=debit, entry=debit_entry, dr=amount, cr=0)
-            yield Movement(account=credit, entry=credit_entry, dr=0, cr=amount)
+    def stamp(self) -> tuple[int, datetime] | None:
+        """As it says."""
+        return self.epoch, self.recorded_at
 
     @property
-    def available_after(self) -> int | None:
+    def left(self) -> tuple[int, int] | None:
         """Of the hold's account, where it captured one."""
-        return self.left_over
+        if self.hold_account is None or self.left_over is None:
+            return None
+        return self.hold_account, self.left_over
 
     @property
     def broken_rule(self) -> str | None:
@@ -237,3 +243,14 @@ class TxnRow(JournalRow):
         if taken != self.hold_captured or taken > (self.hold_amount or 0):
             return "its hold does not bear it"
         return None
+
+    def movements(self, treasury: int) -> Sequence[Movement]:
+        """Two for each transfer."""
+        return [
+            movement
+            for debit, credit, amount, debit_entry, credit_entry in self.transfers
+            for movement in (
+                Movement(debit, debit_entry, amount, 0),
+                Movement(credit, credit_entry, 0, amount),
+            )
+        ]

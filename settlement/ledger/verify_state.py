@@ -7,11 +7,14 @@ a check that goes on from a wrong place would prove nothing.
 import json
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
+from uuid import UUID
 
 from settlement.errors import Refused
-from settlement.ledger.verify_fold import Account, Fold, Place
+from settlement.ledger.verify_chain import Place, Where
+from settlement.ledger.verify_fold import Account, Fold
+from settlement.ledger.verify_holds import Held, Holds, Standing
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 class StateUnreadable(Refused):
@@ -38,7 +41,8 @@ class Progress:
 
 def dump(progress: Progress) -> str:
     """The text of a state file."""
-    fold = progress.fold
+    fold, holds = progress.fold, progress.fold.holds
+    assert holds is not None, "a check of the books follows holds"
     fields = {name: value for name, value in vars(progress).items() if name != "fold"}
     return json.dumps(
         {
@@ -46,13 +50,24 @@ def dump(progress: Progress) -> str:
             **fields,
             "batches": fold.batches,
             "rows": fold.rows,
-            "places": [[writer, p.seq, p.hash.hex()] for writer, p in fold.places.items()],
+            "places": [[w, p.seq, p.hash.hex(), p.rows] for w, p in fold.places.items()],
             "balances": [
                 [account_id, a.dr, a.cr, a.held, a.entries, a.asset, list(a.parked.items())]
                 for account_id, a in fold.accounts.items()
             ],
+            "moved": sorted(fold.moved),
+            "open": [[str(hold_id), *_held_fields(held)] for hold_id, held in holds.open.items()],
+            "unsure": sorted(str(hold_id) for hold_id in holds.unsure),
+            "ended": [[str(hold_id), *standing] for hold_id, standing in holds.ended.items()],
         }
     )
+
+
+def _held_fields(held: Held) -> list[object]:
+    return [
+        *(held.last, held.writer, held.account, held.amount, held.purpose),
+        *(held.captured, held.spends, held.voided, held.by_another, held.told),
+    ]
 
 
 def load(text: str, *, books: str) -> Progress:
@@ -85,19 +100,54 @@ def _load(fields: dict[str, Any]) -> Progress:
 def _fold(fields: dict[str, Any]) -> Fold:
     fold = Fold()
     fold.batches, fold.rows = int(fields["batches"]), int(fields["rows"])
-    for writer, seq, link in fields["places"]:
-        fold.places[int(writer)] = Place(seq=int(seq), hash=bytes.fromhex(link))
+    for writer, seq, link, rows in fields["places"]:
+        place = Place(seq=int(seq), hash=bytes.fromhex(link), rows=int(rows))
+        fold.places[int(writer)] = place
     for account_id, dr, cr, held, entries, asset, parked in fields["balances"]:
         account = Account(dr=int(dr), cr=int(cr), held=int(held), entries=int(entries))
         account.asset = None if asset is None else str(asset)
         for number, entry in cast("list[list[Any]]", parked):
             change_dr, change_cr, after, where = entry
-            writer, batch, order, row_id = where
             account.parked[int(number)] = (
                 int(change_dr),
                 int(change_cr),
                 None if after is None else int(after),
-                (int(writer), int(batch), int(order), str(row_id)),
+                _where(where),
             )
+        if account.parked:
+            fold.waiting.add(int(account_id))
         fold.accounts[int(account_id)] = account
+    fold.moved.update(int(account_id) for account_id in fields["moved"])
+    fold.holds = _holds(fields)
     return fold
+
+
+def _holds(fields: dict[str, Any]) -> Holds:
+    holds = Holds()
+    for key, last, writer, account, amount, purpose, captured, spends, *rest in fields["open"]:
+        voided, by_another, told = rest
+        holds.open[UUID(key)] = Held(
+            last=_where(last),
+            writer=None if writer is None else int(writer),
+            account=int(account),
+            amount=int(amount),
+            purpose=str(purpose),
+            captured=int(captured),
+            spends=int(spends),
+            voided=bool(voided),
+            by_another=bool(by_another),
+            told=None if told is None else _standing(told),
+        )
+    holds.unsure.update(UUID(key) for key in fields["unsure"])
+    holds.ended.update({UUID(key): _standing(standing) for key, *standing in fields["ended"]})
+    return holds
+
+
+def _standing(standing: list[Any]) -> Standing:
+    state, captured, released = standing
+    return str(state), int(captured), int(released)
+
+
+def _where(place: list[Any]) -> Where:
+    writer, batch, order, row_id = place
+    return int(writer), int(batch), int(order), str(row_id)
