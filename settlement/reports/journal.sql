@@ -12,24 +12,21 @@ select seq, n from settlement.batch
 -- name: legs
 -- The movements of a range of a writer's batches, each cause's together, debits first.
 select e.batch_seq, e.ord, e.account_id, e.entry, e.dr, e.cr, e.kind, e.cause_id, e.external_ref,
-       e.slot, e.event_at, e.recorded_at,
-       (e.event_at at time zone 'utc')::date as effective_on
+       e.slot, e.event_at, e.recorded_at, e.effective_on
   from settlement.entry e
  where e.writer_id = $1::integer and e.batch_seq between $2::bigint and $3::bigint
  order by e.batch_seq, e.ord, e.cr > 0, e.account_id, e.entry
 
 -- name: touched
 -- By account, of such a range: first day up to a last one, what it moved before another, its numbers.
-select m.account_id, count(*) as entries, max(m.entry) as newest,
-       min(m.effective_on) filter (where $5::date is null or m.effective_on <= $5::date)
+select e.account_id, count(*) as entries, max(e.entry) as newest,
+       min(e.effective_on) filter (where $5::date is null or e.effective_on <= $5::date)
          as first_day,
-       coalesce(sum(m.dr) filter (where m.effective_on < $4::date), 0)::bigint as dr_before,
-       coalesce(sum(m.cr) filter (where m.effective_on < $4::date), 0)::bigint as cr_before
-  from (select e.account_id, e.entry, e.dr, e.cr,
-               (e.event_at at time zone 'utc')::date as effective_on
-          from settlement.entry e
-         where e.writer_id = $1::integer and e.batch_seq between $2::bigint and $3::bigint) as m
- group by m.account_id
+       coalesce(sum(e.dr) filter (where e.effective_on < $4::date), 0)::bigint as dr_before,
+       coalesce(sum(e.cr) filter (where e.effective_on < $4::date), 0)::bigint as cr_before
+  from settlement.entry e
+ where e.writer_id = $1::integer and e.batch_seq between $2::bigint and $3::bigint
+ group by e.account_id
 
 -- name: accounts
 -- What these accounts are called and where reports put them.

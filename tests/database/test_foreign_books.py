@@ -34,7 +34,8 @@ _HAPPENED = {
     *("bond_released", "bond_handed_over", "bond_seized", "vaults_moved", "outflow_unexplained"),
     *("movement_quarantined", "payer_funded", "network_fee_paid", "rent_paid", "rent_returned"),
     *("drawings_paid", "withdrawal_paid", "suspense_assigned", "card_topped_up", "reversal"),
-    *("Hold", "Void", "charge", "charge of nothing", "void"),
+    *("Hold", "Void", "charge to lease", "charge to hold", "charge to nothing"),
+    *("charge of nothing", "request given up"),
 }
 _LATER = datetime(2999, 1, 1, tzinfo=UTC)
 

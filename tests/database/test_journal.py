@@ -114,6 +114,8 @@ async def test_days_are_told_from_where_the_accounts_stood(
     whole = lines(await told(reader, cut))[1:]
     days = sorted({date.fromisoformat(row["effective_on"]) for row in whole})
     assert len(days) > 4
+    # A reversal counts on the day that it says, not on the one that it happened.
+    assert any(row["effective_on"] > row["event_at"][:10] for row in whole)
     chosen = Days(first=days[1], last=days[-2])
     head, *rows = lines(await told(reader, cut, chosen))
     assert [row for row in whole if chosen.hold(date.fromisoformat(row["effective_on"]))] == rows

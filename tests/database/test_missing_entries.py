@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime
 import pytest
 
 from localnet import postgres
-from settlement.clock import SystemClock, new_id
 from settlement.db.pool import Pool, open_pool, reading
 from settlement.money import Slot
 from settlement.reports import statement as statements
@@ -35,7 +34,7 @@ async def torn(loose: Database) -> AsyncIterator[Books]:
     """Books in which the first of two charges is gone."""
     pool = await open_pool(loose.dsn, role="pod_coordinator", application="test")
     books = await open_books(loose, pool, [25_000_000])
-    holds = [factories.hold(books.user, 10, hold_id=new_id(SystemClock())) for _ in range(2)]
+    holds = [factories.hold(books.user, 10) for _ in range(2)]
     await books.apply(*holds)
     for one in holds:
         await books.apply(factories.charge(one.hold_id, books.user, books.host, 5))

@@ -7,7 +7,7 @@ tried; the books decide what is done.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -15,10 +15,7 @@ from random import Random
 from uuid import UUID
 
 from settlement.chain.movement import ChainMoment, MovementKey, Vault
-from settlement.charges import Charges
-from settlement.clock import SystemClock, new_id
 from settlement.db.pool import Pool, open_pool, transaction
-from settlement.errors import PodError
 from settlement.ledger import accounts, postings, store
 from settlement.ledger.operations import (
     Capture,
@@ -122,27 +119,36 @@ async def _requests(pool: Pool, day: Day, steps: int) -> None:
     """Paid requests, some at no price, some given up, several under way at once."""
     writer = await store.open_writer(pool, "coordinator")
     async with GroupCommit(pool, writer) as group:
-        charges = Charges(group)
+        leases = {user: await _lease(group, user) for user in day.users[:2]}
         for _ in range(steps // 4):
-            await asyncio.gather(*(_request(charges, day) for _ in range(4)))
+            await asyncio.gather(*(_request(group, day, leases) for _ in range(4)))
+        for lease in leases.values():
+            await group.submit(Void(hold_id=lease, reason="the session ended"))
 
 
-async def _request(charges: Charges, day: Day) -> None:
-    request_id, user = new_id(SystemClock()), day.random.choice(day.users)
-    provider, held = day.random.choice(day.providers), day.amount()
-    gross = MicroUsdc(day.random.choice((0, 1, 3, held // 2, held)))
-    ending = day.random.choice(("charge", "charge", "charge", "void"))
-    try:
-        await charges.hold(request_id=request_id, user_id=user, amount_microusdc=held)
-        if ending == "void":
-            await charges.void(request_id=request_id, reason="the client left")
-        else:
-            await charges.capture(
-                request_id=request_id, user_id=user, provider_id=provider, gross_microusdc=gross
-            )
-    except PodError:
+async def _lease(group: GroupCommit, user: UUID) -> UUID:
+    lease = factories.hold(accounts.user(user), 1_000_000, purpose=HoldPurpose.LEASE)
+    assert (await group.submit(lease)).done
+    return lease.hold_id
+
+
+async def _request(group: GroupCommit, day: Day, leases: Mapping[UUID, UUID]) -> None:
+    """From the user's lease, from a hold of its own, or from what is available."""
+    user, provider = day.random.choice(day.users), day.random.choice(day.providers)
+    held, way = day.amount(), day.random.choice(("lease", "hold", "hold", "hold", "nothing"))
+    gross = day.random.choice((0, 1, 3, held // 2, held))
+    hold = factories.hold(accounts.user(user), held)
+    hold_id = {"lease": leases.get(user), "hold": hold.hold_id, "nothing": None}[way]
+    if way == "hold" and not (await group.submit(hold)).done:
         return
-    day.done["charge of nothing" if ending == "charge" and not gross else ending] += 1
+    if way == "hold" and day.random.random() < 0.3:
+        day.done["request given up"] += 1
+        await group.submit(Void(hold_id=hold.hold_id, reason="the client left"))
+        return
+    payer, earner = accounts.user(user), accounts.host(provider)
+    charge = factories.charge(hold.hold_id, payer, earner, gross, hold_id=hold_id)
+    if (await group.submit(charge)).done:
+        day.done[f"charge to {way}" if gross else "charge of nothing"] += 1
 
 
 async def _chain(pool: Pool, writer: Writer, day: Day, steps: int) -> None:
