@@ -34,6 +34,8 @@ from settlement.ledger.operations import (
 from settlement.money import MicroUsdc, Slot
 
 _QUERIES: Final = sql.load("settlement.ledger", "ledger.sql")
+# What only the settlement worker does.
+_UPKEEP: Final = sql.load("settlement.ledger", "upkeep.sql")
 # Raised by the functions and triggers of the books.
 _FENCED: Final = "PL001"
 _NOT_YOURS: Final = "PL006"
@@ -232,9 +234,9 @@ async def give_back_expired(pool: Pool, writer: Writer) -> list[UUID]:
 
     async def step() -> list[UUID]:
         async with transaction(pool) as tx:
-            await tx.fetch(_QUERIES["fence_expired"])
+            await tx.fetch(_UPKEEP["fence_expired"])
         async with transaction(pool) as tx:
-            rows = await tx.fetch(_QUERIES["expired_leases"], _EXPIRED_AT_ONCE)
+            rows = await tx.fetch(_UPKEEP["expired_leases"], _EXPIRED_AT_ONCE)
             found = [row["hold_id"] for row in rows]
             voids = [Void(hold_id=hold_id, reason=EXPIRED) for hold_id in found]
             outcomes = await apply(tx, writer, voids)
@@ -248,7 +250,7 @@ async def give_back_expired(pool: Pool, writer: Writer) -> list[UUID]:
 async def begin_era(pool: Pool, *, actor: str, reason: str) -> int:
     """The books were restored from a backup: fence every writer; each then begins a new chain."""
     async with transaction(pool) as tx:
-        return int(await tx.fetchval(_QUERIES["begin_era"], actor, reason))
+        return int(await tx.fetchval(_UPKEEP["begin_era"], actor, reason))
 
 
 async def ensure_charge_days(pool: Pool, days_ahead: int = 3) -> int:

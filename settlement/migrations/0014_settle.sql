@@ -69,8 +69,11 @@ begin
              o.gross / 10000 * o.bps + o.gross % 10000 * o.bps / 10000 as share
         from unnest(p_requests, p_request_holds, p_users, p_operators, p_gross, p_bps)
              with ordinality as o (id, hold, payer, operator, gross, bps, ord)
+        -- A request that was settled by a post of its name is not settled again.
+        left join lateral (select true as settled from settlement.txn y
+                            where y.txn_id = o.id limit 1) as t on true
        where o.id >= v_low and o.id < v_high and get_byte(uuid_send(o.id), 6) / 16 = 7
-         and o.gross between 0 and c_large_amount
+         and o.gross between 0 and c_large_amount and t.settled is null
     ),
     -- A lease stays open and may be spent again; any other hold ends and gives back the rest. Only
     -- this writer spends its holds, so its head's lock is what keeps others away.

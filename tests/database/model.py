@@ -140,17 +140,7 @@ class Model:
         return account.available
 
     def _charge(self, writer: Writer, charge: Charge) -> int:
-        if charge.request_id in self.charges:
-            known, balance = self.charges[charge.request_id]
-            raise _replay(known == charge, balance, balance=True)
-        if charge.request_id.version != 7:
-            raise _Refusal(Code.OUTSIDE_WINDOW)
-        if charge.request_id in self.posts:
-            raise _Refusal(Code.CONFLICT)
-        user, operator = self.accounts.get(charge.user), self.accounts.get(charge.operator)
-        kinds = charge.user.partition(":")[0], charge.operator.partition(":")[0]
-        if user is None or operator is None or kinds != ("user", "host"):
-            raise _Refusal(Code.ACCOUNT_UNKNOWN)
+        user, operator = self._parties(charge)
         gross = charge.gross_microusdc
         hold = None if charge.hold_id is None else self._hold_of(charge.hold_id)
         if hold is None:
@@ -172,6 +162,21 @@ class Model:
             account.version += 1
         self.charges[charge.request_id] = charge, user.cr - user.dr
         return user.cr - user.dr
+
+    def _parties(self, charge: Charge) -> tuple[Account, Account]:
+        """Who pays and who earns, where the name is free and may be taken now."""
+        if charge.request_id in self.charges:
+            known, balance = self.charges[charge.request_id]
+            raise _replay(known == charge, balance, balance=True)
+        if charge.request_id.version != 7:
+            raise _Refusal(Code.OUTSIDE_WINDOW)
+        if charge.request_id in self.posts:
+            raise _Refusal(Code.CONFLICT)
+        user, operator = self.accounts.get(charge.user), self.accounts.get(charge.operator)
+        kinds = charge.user.partition(":")[0], charge.operator.partition(":")[0]
+        if user is None or operator is None or kinds != ("user", "host"):
+            raise _Refusal(Code.ACCOUNT_UNKNOWN)
+        return user, operator
 
     def _bears(self, hold: _HoldState, writer: Writer, charge: Charge) -> None:
         """Whether this hold is there to pay for this charge."""

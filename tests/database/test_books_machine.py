@@ -192,17 +192,11 @@ class BooksMachine(RuleBasedStateMachine):
         for name in [*self.world.opened, *self.world.common, *treasuries]:
             self.model.accounts[name] = account_of(name)
         self.model.accounts[self.world.closed].closed = True
-        self._ask(
-            self.writers[0],
-            [
-                replace(factories.deposit(user, 1_000), transaction_id=user_id)
-                for user, user_id in zip(
-                    self.world.users,
-                    (self.world.id("first", 0), self.world.id("first", 1)),
-                    strict=True,
-                )
-            ],
-        )
+        first = [
+            replace(factories.deposit(user, 1_000), transaction_id=self.world.id("first", number))
+            for number, user in enumerate(self.world.users)
+        ]
+        self._ask(self.writers[0], first)
 
     # What can be asked. Each makes one operation; `batch` asks several at once.
 
@@ -219,10 +213,9 @@ class BooksMachine(RuleBasedStateMachine):
         number = data.draw(st.integers(0, 3 * _SLOTS), label="transaction")
         # Now and then one that wants a request's name.
         taken = data.draw(st.integers(0, 9), label="name of a request") == 0
-        name = self._request_id(data) if taken else self.world.id("post", number)
         return factories.post(
             *legs,
-            transaction_id=name,
+            transaction_id=self._request_id(data) if taken else self.world.id("post", number),
             external_ref=None if reference is None else f"{self.world.space}:{reference}",
             reverses=None if reverses in (None, number) else self.world.id("post", reverses or 0),
         )
@@ -250,11 +243,9 @@ class BooksMachine(RuleBasedStateMachine):
 
     def _charge(self, data: st.DataObject) -> Charge:
         hosts = [*self.world.hosts, self.world.missing, self.world.users[0]]
-        name = self._request_id(data)
-        if data.draw(st.integers(0, 19), label="not named by its time") == 0:
-            name = self.world.id("request", 0)
+        untimely = data.draw(st.integers(0, 19), label="not named by its time") == 0
         return factories.charge(
-            name,
+            self.world.id("request", 0) if untimely else self._request_id(data),
             data.draw(st.sampled_from([*self.world.users, self.world.hosts[0]]), label="user"),
             data.draw(st.sampled_from(hosts), label="operator"),
             data.draw(st.sampled_from(_MANY), label="gross"),
@@ -293,8 +284,8 @@ class BooksMachine(RuleBasedStateMachine):
             name = placed.hold_id
             if placed.purpose is HoldPurpose.LEASE:
                 name = self.world.request(data.draw(st.integers(50, 99), label="request"))
-            host = self.world.hosts[0]
-            return factories.charge(name, placed.account, host, amount, hold_id=placed.hold_id)
+            host, hold_id = self.world.hosts[0], placed.hold_id
+            return factories.charge(name, placed.account, host, amount, hold_id=hold_id)
         return factories.payment(placed.hold_id, placed.account, amount)
 
     def _again(self, data: st.DataObject) -> Operation:

@@ -22,7 +22,7 @@ async def test_a_paid_request_is_shared_to_the_microunit(books: Books) -> None:
     hold = factories.hold(books.user, 2_000)
     charge = factories.charge(hold.hold_id, books.user, books.host, 1_234)
     placed, settled = await books.apply(hold, charge)
-    assert (placed.available_microusdc, settled.available_microusdc) == (24_998_000, 24_998_766)
+    assert (placed.available_microusdc, settled.balance_microusdc) == (24_998_000, 24_998_766)
     assert (await books.balance(books.host)).net_microusdc == 988
     assert (await books.balance(books.writer.treasury)).net_microusdc == 246
     assert (await books.balance(books.user)).net_microusdc == 24_998_766
@@ -53,7 +53,7 @@ async def test_one_bad_operation_does_not_stop_the_others(books: Books) -> None:
     codes = await books.codes(
         factories.hold(books.user, 10**12),
         factories.hold(accounts.user(uuid4()), 1),
-        factories.charge(uuid4(), books.user, books.host, 1),
+        factories.charge(factories.request_id(), books.user, books.host, 1),
         factories.post(factories.transfer(books.host, factories.TILL, 1)),
         good,
         factories.hold(books.user, 6, hold_id=good.hold_id),

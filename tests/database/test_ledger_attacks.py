@@ -24,12 +24,19 @@ POSTING = ("pod_coordinator", "pod_indexer", "pod_settlement")
 ROLES = (*POSTING, "pod_signer", "pod_finance")
 # Who may call what, in all three schemas. Nothing else, and nothing by everybody.
 CALLABLE = {
-    "settlement.apply_v1": POSTING,
+    "settlement.apply_v2": POSTING,
     "settlement.open_account_v1": POSTING,
-    "settlement.open_writer_v1": POSTING,
-    "settlement.settle_v1": POSTING,
+    "settlement.open_writer_v2": POSTING,
+    "settlement.settle_v2": POSTING,
+    "settlement.ensure_charge_days_v1": POSTING,
+    "settlement.keep_leases_v1": POSTING,
+    "settlement.fence_expired_v1": ("pod_settlement",),
+    "settlement.begin_era_v1": ("pod_settlement",),
     "settlement.check_books_v1": (*POSTING, "pod_finance"),
+    "settlement.seal_v1": ("pod_settlement",),
 }
+# What the owner's own functions call with the owner's rights, and nobody else.
+WITHIN = {"settlement.make_charge_day_v1"}
 # Every table whose rows are never changed, and every one whose rows are never lost.
 GUARDED = """
 select distinct c.oid::regclass::text, t.tgname, a.attname
@@ -60,9 +67,13 @@ BY_HAND = (
     "insert into settlement.hold_event select * from settlement.hold_event",
     "insert into settlement.batch select * from settlement.batch",
     "insert into settlement.hold select * from settlement.hold",
+    "insert into settlement.era values (2, now(), 'me', 'why not')",
+    "update settlement.charge_window set low = high",
+    "select settlement.make_charge_day_v1('2020-01-01')",
+    "select settlement.claim_head_v2(1, 1, null, null)",
     "alter table settlement.batch disable trigger keep_writer",
     "alter table settlement.charge disable trigger all",
-    "alter function settlement.open_writer_v1(text) security invoker",
+    "alter function settlement.open_writer_v2(text) security invoker",
     "create function settlement.mine() returns int language sql as 'select 1'",
     "set session_replication_role = replica",
     "select settlement.caller_role_v1()",
@@ -93,14 +104,14 @@ class Crime:
         return ""
 
     async def codes(self, role: str, operations: Sequence[object]) -> list[str]:
-        """What `apply_v1` answers this role, posting as its own writer."""
+        """What `apply_v2` answers this role, posting as its own writer."""
         async with self.connection.transaction():
             await self.connection.execute(f"set local role {role}")
             rows = await self.connection.fetch(_APPLY, self.writers[role], json.dumps(operations))
-        return [row["code"] for row in rows]
+        return [code for row in rows for code in row["codes"]]
 
 
-_APPLY = "select code from settlement.apply_v1($1, 1, $2::text::jsonb)"
+_APPLY = "select codes from settlement.apply_v2($1, 1, null, null, $2::text::jsonb)"
 
 
 @pytest.fixture
@@ -124,7 +135,7 @@ async def crime(books: Books) -> AsyncIterator[Crime]:
     for role in ("pod_indexer", "pod_settlement"):
         await connection.execute(f"set role {role}")
         writers[role] = await connection.fetchval(
-            "select writer_id from settlement.open_writer_v1($1)", role.removeprefix("pod_")
+            "select writer_id from settlement.open_writer_v2($1)", role.removeprefix("pod_")
         )
     await connection.execute("reset role")
     yield Crime(
@@ -164,7 +175,7 @@ async def test_no_role_uses_the_writer_of_another(crime: Crime) -> None:
             refused = NOT_YOURS if role in POSTING else DENIED
             name = owner.removeprefix("pod_")
             for statement, arguments in (
-                ("select settlement.open_writer_v1($1)", (name,)),
+                ("select settlement.open_writer_v2($1)", (name,)),
                 (_APPLY, (writer_id, operations)),
                 (_SETTLE, (writer_id, uuid4(), crime.books.user)),
             ):
@@ -173,8 +184,9 @@ async def test_no_role_uses_the_writer_of_another(crime: Crime) -> None:
 
 
 _SETTLE = """
-select codes from settlement.settle_v1($1, 1, '{1}', array[$2::uuid], array(
-  select account_id from settlement.account where name = $3), '{null}', '{1}', '{null}', '{null}')
+select codes from settlement.settle_v2($1, 1, null, null, '{}', '{}', '{}', '{}', '{}', '{}', '{1}',
+  array[$2::uuid], array(select account_id from settlement.account where name = $3), '{1}',
+  '{request}', '{null}', '{null}')
 """
 
 
@@ -186,34 +198,43 @@ async def test_its_own_writer_serves_each_role(crime: Crime) -> None:
 
 
 async def test_no_role_posts_what_does_not_balance(crime: Crime) -> None:
+    user = crime.books.user
     for role in POSTING:
         for transfers, refused in (
-            ([_leg(crime.books.user, "quarantine", 0)], CHECK),
-            ([_leg(crime.books.user, "quarantine", -5)], "22003"),
-            ([_leg("quarantine", "quarantine", 5)], CHECK),
+            ([_leg(user, "quarantine", 0)], "malformed"),
+            ([_leg(user, "quarantine", -5)], "malformed"),
+            ([_leg("quarantine", "quarantine", 5)], "malformed"),
+            ([{"debit": "chain:till", "amount": 5}], "malformed"),
+            ([{"credit": user, "amount": 5}], "malformed"),
+            ([{"credit": user, "debit": "chain:till"}], "malformed"),
+            ([], "malformed"),
+            ([_leg("chain:till", "user:nobody", 5)], "account_unknown"),
+            ([_leg("chain:till", "funding:sol", 5)], "asset_mismatch"),
+            ([_leg("chain:till", "quarantine", 2**63)], "overflow"),
         ):
-            asked = json.dumps([_post(*transfers)])
-            answered = await crime.sqlstate(role, _APPLY, crime.writers[role], asked)
-            assert answered == refused, (role, transfers)
-        for transfers in (
-            [{"debit": "chain:till", "amount": 5}],
-            [{"credit": crime.books.user, "amount": 5}],
-            [_leg("chain:till", "user:nobody", 5)],
-        ):
-            assert await crime.codes(role, [_post(*transfers)]) == ["account_unknown"]
+            assert await crime.codes(role, [_post(*transfers)]) == [refused], (role, transfers)
+        large = _post(_leg("chain:till", "quarantine", 5)) | {"meta": {"a": "x" * 20_000}}
+        assert await crime.codes(role, [large]) == ["meta_too_large"]
 
 
 async def test_no_role_overdraws_an_account_or_what_is_left_beside_its_holds(crime: Crime) -> None:
     balance = await crime.books.balance(crime.books.user)
     assert balance.held_microusdc > balance.available_microusdc
     over = balance.available_microusdc + 1
+    direct = {
+        "verb": "charge",
+        "id": str(factories.request_id()),
+        "account": crime.books.user,
+        "operator": crime.books.host,
+        "amount": over,
+        "split_bps": 2000,
+    }
     for role in POSTING:
-        asked = [_hold(crime, over), _post(_leg(crime.books.user, "quarantine", over))]
-        assert await crime.codes(role, asked) == ["insufficient"] * 2
-        for amount in (0, -1):
-            asked_hold = json.dumps([_hold(crime, amount)])
-            answered = await crime.sqlstate(role, _APPLY, crime.writers[role], asked_hold)
-            assert answered == CHECK, (role, amount)
+        asked = [_hold(crime, over), _post(_leg(crime.books.user, "quarantine", over)), direct]
+        assert await crime.codes(role, asked) == ["insufficient"] * 3
+        assert await crime.codes(role, [_hold(crime, 0), _hold(crime, -1)]) == ["malformed"] * 2
+        forever = _hold(crime, 1) | {"purpose": "lease"}
+        assert await crime.codes(role, [forever]) == ["malformed"]
     assert await crime.books.balance(crime.books.user) == balance
 
 
@@ -227,6 +248,7 @@ async def test_no_role_settles_twice_or_reverses_twice(crime: Crime) -> None:
             "operator": books.host,
             "amount": 9_999,
             "split_bps": 2000,
+            "hold": str(crime.request_id),
         }
         back = _post(_leg(books.user, "chain:till", 9)) | {"reverses": str(crime.reversed_id)}
         asked = [charge, charge | {"amount": 1}, back]
@@ -255,7 +277,7 @@ async def test_a_function_with_its_owners_rights_is_safe_to_call(crime: Crime) -
         "  from pg_proc p join pg_roles o on o.oid = p.proowner"
         " where p.prosecdef and p.pronamespace::regnamespace::text !~ '^pg_|^information_schema$'"
     )
-    assert {row["name"] for row in rows} == set(CALLABLE)
+    assert {row["name"] for row in rows} == set(CALLABLE) | WITHIN
     for row in rows:
         assert "search_path=pg_catalog, pg_temp" in (row["settings"] or []), row["name"]
         assert (row["owner"], row["strong"]) == ("pod_owner", False), row["name"]

@@ -29,6 +29,7 @@ ROLE_OF_FILE = {
     "settlement/deposits.sql": "pod_coordinator",
     "settlement/bonds/bonds.sql": "pod_indexer",
     "settlement/ledger/ledger.sql": "pod_coordinator",
+    "settlement/ledger/upkeep.sql": "pod_settlement",
     "settlement/ledger/verify.sql": "pod_finance",
     "settlement/payouts/life.sql": "pod_settlement",
     "settlement/payouts/outcome.sql": "pod_indexer",

@@ -7,13 +7,20 @@ from uuid import UUID
 
 import pytest
 
-from settlement.ledger.encode import encode, encode_batch
+from settlement.ledger.accounts import FUNDING_SOL
+from settlement.ledger.encode import (
+    LARGEST_META_BYTES,
+    OperationMalformed,
+    encode,
+    encode_batch,
+)
 from settlement.ledger.operations import (
     AccountName,
     Balance,
     Capture,
     Code,
     Hold,
+    HoldPurpose,
     Operation,
     Outcome,
     Post,
@@ -79,34 +86,42 @@ def test_the_other_verbs() -> None:
             "operator": HOST,
             "amount": 6,
             "split_bps": 2000,
+            "hold": name,
         },
         {"verb": "void", "id": name, "reason": "left"},
     ]
     assert (told[3]["verb"], told[3]["hold"], told[3]["kind"]) == ("capture", name, "adjustment")
 
 
-MALFORMED: dict[str, Operation] = {
-    "a hold of nothing": factories.hold(USER, 0),
-    "a hold of less": factories.hold(USER, -1),
-    "a negative gross": factories.charge(ID, USER, HOST, -1),
-    "a split of more than all": factories.charge(ID, USER, HOST, 1, 10_001),
-    "a negative split": factories.charge(ID, USER, HOST, 1, -1),
-    "a void that does not say why": Void(hold_id=ID, reason=""),
-    "a post that moves nothing": factories.post(),
-    "a transfer of nothing": factories.post(factories.transfer(USER, HOST, 0)),
-    "a transfer of less": factories.post(factories.transfer(USER, HOST, -5)),
-    "a transfer to oneself": factories.post(factories.transfer(USER, USER, 5)),
-    "a moment without a zone": replace(post(), event_at=datetime(2026, 1, 1)),  # noqa: DTZ001 - the bad input
+LEASE = factories.hold(USER, 1, purpose=HoldPurpose.LEASE)
+MALFORMED: dict[str, tuple[str, Operation]] = {
+    "a hold of nothing": ("amount", factories.hold(USER, 0)),
+    "a hold of less": ("amount", factories.hold(USER, -1)),
+    "a lease without an end": ("expires_at", replace(LEASE, expires_at=None)),
+    "a lease of no zone": ("expires_at", replace(LEASE, expires_at=datetime(2126, 1, 1))),  # noqa: DTZ001 - the bad input
+    "a hold with an end": ("expires_at", replace(LEASE, purpose=HoldPurpose.REQUEST)),
+    "a negative gross": ("gross", factories.charge(ID, USER, HOST, -1)),
+    "a split of more than all": ("split_bps", factories.charge(ID, USER, HOST, 1, 10_001)),
+    "a negative split": ("split_bps", factories.charge(ID, USER, HOST, 1, -1)),
+    "a void that does not say why": ("reason", Void(hold_id=ID, reason="")),
+    "a post that moves nothing": ("transfers", factories.post()),
+    "a transfer of nothing": ("amount", factories.post(factories.transfer(USER, HOST, 0))),
+    "a transfer of less": ("amount", factories.post(factories.transfer(USER, HOST, -5))),
+    "a transfer to oneself": ("credit", factories.post(factories.transfer(USER, USER, 5))),
+    "two assets": ("credit", factories.post(factories.transfer(USER, FUNDING_SOL, 5))),
+    "much metadata": ("meta", replace(post(), meta={"a": "x" * LARGEST_META_BYTES})),
+    "a moment without a zone": ("event_at", replace(post(), event_at=datetime(2026, 1, 1))),  # noqa: DTZ001 - the bad input
 }
 
 
 @pytest.mark.parametrize("what", MALFORMED)
-def test_what_nobody_may_ask_for_is_a_bug_at_the_caller(what: str) -> None:
-    operation = MALFORMED[what]
-    with pytest.raises(AssertionError):
+def test_what_nobody_may_ask_for_is_refused_by_the_name_of_its_field(what: str) -> None:
+    field, operation = MALFORMED[what]
+    with pytest.raises(OperationMalformed) as refused:
         encode(operation)
+    assert refused.value.details["field"] == field
     if isinstance(operation, Post):
-        with pytest.raises(AssertionError):
+        with pytest.raises(OperationMalformed):
             encode(Capture(hold_id=ID, post=operation))
 
 

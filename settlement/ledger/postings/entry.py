@@ -89,10 +89,14 @@ def vouched(
     transfers: tuple[Transfer, ...],
     *,
     reverses: UUID | None = None,
+    transaction_id: UUID | None = None,
 ) -> Post:
-    """The post for something that was decided or done, once under this reference."""
+    """The post for something that was decided or done, once under this reference.
+
+    It bears the id given, where what it is about has one that must not be settled another way too.
+    """
     return Post(
-        transaction_id=transaction_id_for(reference),
+        transaction_id=transaction_id or transaction_id_for(reference),
         kind=kind,
         transfers=transfers,
         event_at=voucher.event_at.astimezone(UTC),

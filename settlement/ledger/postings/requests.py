@@ -57,7 +57,8 @@ def late_capture(
     )
     assert moved, "a gross of 0 needs no post"
     reference = request_reference(charge.request_id)
-    return vouched(reference, voucher, TransactionKind.LATE_CAPTURE, moved)
+    name = charge.request_id  # as a charge would: the books take only one of the two
+    return vouched(reference, voucher, TransactionKind.LATE_CAPTURE, moved, transaction_id=name)
 
 
 def debt_collected(

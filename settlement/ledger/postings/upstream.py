@@ -38,7 +38,9 @@ def upstream_served(
         (upstream_cost(upstream_name, writer_name), upstream(upstream_name), cost_microusdc),
     )
     reference = request_reference(request_id)
-    return vouched(reference, voucher, TransactionKind.UPSTREAM_SERVED, moved)
+    name = request_id  # as a charge would: the books take only one of the two
+    kind = TransactionKind.UPSTREAM_SERVED
+    return vouched(reference, voucher, kind, moved, transaction_id=name)
 
 
 def upstream_paid(
