@@ -1,0 +1,174 @@
+"""A day of charges in files: the rows, what proves them, and the manifest that says what both are.
+
+`charges-20261128.parquet` has the rows in the order of the seals' tree; `charges-20261128.proof`
+the hashes, 32 bytes each, by which all their leaves are shown to be in the tree of one seal
+(`merkle_multi`); `charges-20261128.json` is the manifest. Each is written under another name, made
+durable, and only then renamed, the manifest last: where it is there, the others are complete.
+"""
+
+import json
+import os
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+from uuid import UUID
+
+from settlement.ledger.archive_manifest import (
+    Manifest,
+    ManifestUnreadable,
+    Sums,
+    Written,
+    told_of,
+)
+from settlement.ledger.archive_rows import COLUMNS, Archived, columns_of
+from settlement.ledger.merkle import HASH_BYTES
+from settlement.ledger.merkle_proof import Span
+from settlement.ledger.parquet import ParquetWriter
+from settlement.ledger.seal_rows import Seal
+
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayFiles:
+    """Where the files of a day are."""
+
+    directory: Path
+    day: date
+
+    @property
+    def rows(self) -> Path:
+        """The charges."""
+        return self.directory.joinpath(f"charges-{self.day:%Y%m%d}.parquet")
+
+    @property
+    def proof(self) -> Path:
+        """The hashes that prove them."""
+        return self.rows.with_suffix(".proof")
+
+    @property
+    def manifest(self) -> Path:
+        """What both are."""
+        return self.rows.with_suffix(".json")
+
+    def written(self) -> Manifest | None:
+        """The manifest; None where the files are not complete. Raises `ManifestUnreadable`."""
+        return read_manifest(self.manifest) if self.manifest.exists() else None
+
+
+class DayWriter:
+    """Writes the files of a day; until `finish` nothing stands under their names."""
+
+    def __init__(self, files: DayFiles) -> None:
+        self.files = files
+        self.sums = Sums()
+        self._first: UUID | None = None
+        self._last: UUID | None = None
+        self._end = 0
+        # Start and end of each run of leaves that are not of the day, one after the other.
+        self._gaps = array("q")
+        self._open = ExitStack()
+
+    def __enter__(self) -> "DayWriter":
+        self.files.directory.mkdir(parents=True, exist_ok=True)
+        self._rows = self._open.enter_context(ParquetWriter(_new(self.files.rows), COLUMNS))
+        self._proof = self._open.enter_context(_new(self.files.proof).open("wb"))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+        for path in (self.files.rows, self.files.proof, self.files.manifest):
+            _new(path).unlink(missing_ok=True)
+
+    def add(self, rows: Sequence[Archived]) -> None:
+        """Some rows more, in the order of the tree."""
+        for row in rows:
+            if row.leaf_index != self._end:
+                self._gaps.extend((self._end, row.leaf_index))
+            self._end = row.leaf_index + 1
+            self.sums.add(row)
+        names = [row.charge.row_id for row in rows]
+        self._first = min(names if self._first is None else [self._first, *names])
+        self._last = max(names if self._last is None else [self._last, *names])
+        self._rows.write(columns_of(rows))
+
+    def gaps(self, size: int) -> Iterator[Span]:
+        """Between the rows' leaves, in a tree of `size`: leaves that are not theirs."""
+        starts = iter(self._gaps)
+        yield from zip(starts, starts, strict=True)
+        if self._end < size:
+            yield self._end, size
+
+    def prove(self, hashes: Sequence[bytes]) -> None:
+        """Some hashes of the proof more."""
+        self._proof.write(b"".join(hashes))
+
+    def finish(self, seal: Seal | None) -> Manifest:
+        """Everything is written: give it its names. Files of the same day are replaced."""
+        self._open.close()
+        manifest = Manifest(
+            day=self.files.day,
+            sums=self.sums,
+            first_id=self._first,
+            last_id=self._last,
+            seal=None if seal is None else told_of(seal),
+            file=written(_new(self.files.rows), self.files.rows.name),
+            proof=written(_new(self.files.proof), self.files.proof.name),
+        )
+        self.files.manifest.unlink(missing_ok=True)
+        _new(self.files.manifest).write_text(json.dumps(manifest.as_json(), indent=2) + "\n")
+        for path in (self.files.rows, self.files.proof, self.files.manifest):
+            _sync(_new(path))
+            _new(path).replace(path)
+            _sync(self.files.directory)
+        return manifest
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest in a file. Raises `ManifestUnreadable`."""
+    try:
+        told: object = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ManifestUnreadable(file=path, problem=str(error)) from error
+    return Manifest.from_json(told)
+
+
+def written(path: Path, name: str) -> Written:
+    """What a manifest says of a file. Raises `OSError`."""
+    digest, size = sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return Written(name=name, sha256=digest.hexdigest(), bytes=size)
+
+
+def hashes_in(path: Path) -> Iterator[bytes]:
+    """The hashes of a proof, one after the other; the last may be cut off. Raises `OSError`."""
+    with path.open("rb") as file:
+        while chunk := file.read(HASH_BYTES):
+            yield chunk
+
+
+def _new(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
+
+
+def _sync(path: Path) -> None:
+    """What was written there outlives a crash of the machine."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
