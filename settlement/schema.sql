@@ -202,6 +202,7 @@ language sql immutable as $$
 $$;
 
 -- Makes the partition of a day (in UTC) if there is none. Not for callers: see the next function.
+-- It is made beside the journal and then attached, which waits for nobody who reads or settles.
 create function settlement.make_charge_day_v1(p_day date) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -213,10 +214,8 @@ begin
     return;
   end if;
   -- Analysed and frozen early: on empty statistics plans are made for a table that is not there.
-  execute format('create table settlement.%I partition of settlement.charge for values from (%L)
-    to (%L) with (autovacuum_analyze_threshold = 5000, autovacuum_analyze_scale_factor = 0.2)',
-    v_name, settlement.uuid_floor_v1(p_day::timestamp at time zone 'utc'),
-    settlement.uuid_floor_v1((p_day + 1)::timestamp at time zone 'utc'));
+  execute format('create table settlement.%I (like settlement.charge including all)
+    with (autovacuum_analyze_threshold = 5000, autovacuum_analyze_scale_factor = 0.2)', v_name);
   foreach v_index in array array['writer_id, batch_seq, ord', 'user_account, user_entry',
                                  'operator_account, operator_entry'] loop
     execute format('create unique index on settlement.%I (%s)', v_name, v_index);
@@ -225,6 +224,10 @@ begin
     for each statement execute function settlement.refuse_change_v1()', v_name);
   execute format('grant select on settlement.%I to pod_coordinator, pod_indexer, pod_settlement,
     pod_finance', v_name);
+  execute format('alter table settlement.charge attach partition settlement.%I
+    for values from (%L) to (%L)', v_name,
+    settlement.uuid_floor_v1(p_day::timestamp at time zone 'utc'),
+    settlement.uuid_floor_v1((p_day + 1)::timestamp at time zone 'utc'));
 end
 $$;
 
@@ -324,36 +327,6 @@ begin
   end loop;
 end
 $$;
-
--- Every movement, one row per account it touched, numbered per account.
-create view settlement.entry as
-  select t.debit as account_id, t.debit_entry as entry, t.amount as dr, 0::bigint as cr,
-         x.kind, x.txn_id as cause_id, x.external_ref, x.slot, x.event_at, x.recorded_at,
-         x.writer_id, x.batch_seq, x.ord, x.effective_on
-    from settlement.transfer t join settlement.txn x using (txn_id)
-  union all
-  select t.credit, t.credit_entry, 0::bigint, t.amount,
-         x.kind, x.txn_id, x.external_ref, x.slot, x.event_at, x.recorded_at,
-         x.writer_id, x.batch_seq, x.ord, x.effective_on
-    from settlement.transfer t join settlement.txn x using (txn_id)
-  union all
-  select c.user_account, c.user_entry, c.gross, 0::bigint, 'charge', c.request_id, null,
-         null::bigint, b.created_at, b.created_at, c.writer_id, c.batch_seq, c.ord,
-         (b.created_at at time zone 'utc')::date
-    from settlement.charge c
-    left join settlement.batch b on b.writer_id = c.writer_id and b.seq = c.batch_seq
-  union all
-  select c.operator_account, c.operator_entry, 0::bigint, c.operator_share, 'charge', c.request_id,
-         null, null::bigint, b.created_at, b.created_at, c.writer_id, c.batch_seq, c.ord,
-         (b.created_at at time zone 'utc')::date
-    from settlement.charge c
-    left join settlement.batch b on b.writer_id = c.writer_id and b.seq = c.batch_seq
-  union all
-  select w.treasury_account, c.treasury_entry, 0::bigint, c.treasury_share, 'charge', c.request_id,
-         null, null::bigint, b.created_at, b.created_at, c.writer_id, c.batch_seq, c.ord,
-         (b.created_at at time zone 'utc')::date
-    from settlement.charge c join settlement.writer w using (writer_id)
-    left join settlement.batch b on b.writer_id = c.writer_id and b.seq = c.batch_seq;
 
 -- What was set aside and given back or spent, one row each. What is spent in parts gives back the
 -- rest only when it ends; everything else ends with its one capture.
@@ -475,7 +448,11 @@ begin
   if w.epoch is distinct from p_epoch then
     raise exception 'epoch % of writer % is over', p_epoch, p_writer using errcode = 'PL001';
   end if;
-  if w.role <> settlement.caller_role_v1() then
+  if w.role is null then
+    -- A name of before writers belonged to roles: whoever posts first has it.
+    w.role := settlement.caller_role_v1();
+    update settlement.writer x set role = w.role where x.writer_id = p_writer;
+  elsif w.role <> settlement.caller_role_v1() then
     raise exception 'writer % is not the writer of %', p_writer, settlement.caller_role_v1()
       using errcode = 'PL006';
   end if;
@@ -607,27 +584,6 @@ begin
   return v_era;
 end
 $$;
--- Nothing moves without a row here, whichever function moves it: so this is where a writer is
--- refused to whom it does not belong. One that was never opened since becomes the caller's.
-create function settlement.keep_writer_v1() returns trigger
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-  v_caller constant text := settlement.caller_role_v1();
-  v_role text;
-begin
-  select role into v_role from settlement.writer where writer_id = new.writer_id;
-  if v_role is null then
-    update settlement.writer set role = v_caller where writer_id = new.writer_id;
-  elsif v_role <> v_caller then
-    raise exception 'writer % is not the writer of %', new.writer_id, v_caller
-      using errcode = 'PL006';
-  end if;
-  return new;
-end
-$$;
-create trigger keep_writer before insert on settlement.batch
-  for each row execute function settlement.keep_writer_v1();
-
 grant execute on function settlement.open_account_v1(text, text)
   to pod_coordinator, pod_indexer, pod_settlement;
 grant execute on function settlement.keep_leases_v1(integer, integer, timestamptz),
@@ -753,101 +709,54 @@ grant update (state, release_at, provider_id, beneficiary, seizure_state, seizur
               seizure_evidence, seizure_reason, seizure_reply, seizure_execute_after,
               seizure_decide_by, seizure_dies_at) on settlement.bond to pod_indexer;
 
--- One row for each rule of the books that is broken; none when they are right.
-create function settlement.check_books_v1() returns table (rule text, detail text)
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select 'zero sum', format('%s: debits %s, credits %s', a.asset, sum(b.dr), sum(b.cr))
-    from settlement.balance b join settlement.account a using (account_id)
-   group by a.asset having sum(b.dr) <> sum(b.cr)
-  union all
-  select 'floor', format('%s has %s - %s - %s held', a.name, b.cr, b.dr, b.held)
-    from settlement.balance b join settlement.account a using (account_id)
-   where a.floored and b.cr::numeric - b.dr - b.held < 0
-  union all
-  select 'floor flag', a.name
-    from settlement.account a join settlement.account_kind k using (kind)
-    left join settlement.balance b using (account_id)
-   where (a.floored, b.floored, a.asset, b.earns)
-         is distinct from (k.floored, k.floored, k.asset, a.kind = 'host')
-  union all
-  select 'held is open holds', format('%s: held %s, open %s', a.name, b.held, coalesce(h.open, 0))
-    from settlement.balance b join settlement.account a using (account_id)
-    left join (select account_id, sum(amount - captured) as open from settlement.hold
-                where state = 'open' group by account_id) as h using (account_id)
-   where b.held <> coalesce(h.open, 0)
-  union all
-  select 'balance is its entries', format('%s: %s/%s/%s, entries say %s/%s/%s', a.name, b.dr, b.cr,
-         b.version, coalesce(e.dr, 0), coalesce(e.cr, 0), coalesce(e.n, 0))
-    from settlement.balance b join settlement.account a using (account_id)
-    left join (select account_id, sum(dr) as dr, sum(cr) as cr, count(*) as n
-                 from settlement.entry group by account_id) as e using (account_id)
-   where (b.dr, b.cr, b.version) <> (coalesce(e.dr, 0), coalesce(e.cr, 0), coalesce(e.n, 0))
-  union all
-  select 'entries are numbered', format('account %s: %s entries from %s to %s', account_id,
-         count(*), min(entry), max(entry))
-    from settlement.entry group by account_id
-  having min(entry) <> 1 or max(entry) <> count(*) or count(distinct entry) <> count(*)
-  union all
-  select 'balance after', format('charge %s of account %s', c.request_id, c.user_account)
-    from (select account_id, entry, sum(cr - dr) over (partition by account_id order by entry)
-                 as after from settlement.entry) as e
-    join settlement.charge c on c.user_account = e.account_id and c.user_entry = e.entry
-   where c.user_balance_after <> e.after
-  union all
-  select 'hold is its events', format('hold %s is %s', h.hold_id, h.state)
-    from settlement.hold h
-    left join (select hold_id, count(*) as n, sum(spent) as captured
-                 from (select hold_id, gross as spent from settlement.charge
-                       union all select hold_id, hold_captured from settlement.txn) as s
-                group by hold_id) as c on c.hold_id = h.hold_id
-    left join settlement.hold_event p on p.hold_id = h.hold_id and p.event = 'placed'
-    left join settlement.hold_event v on v.hold_id = h.hold_id and v.event = 'voided'
-   where p.hold_id is null or h.captured <> coalesce(c.captured, 0)
-      or (h.purpose <> 'lease' and coalesce(c.n, 0) + num_nonnulls(v.hold_id) > 1)
-      or h.state <> case when v.hold_id is null and (h.purpose = 'lease' or c.n is null) then 'open'
-                         when c.n is null or h.captured = 0 and v.hold_id is not null then 'voided'
-                         else 'captured' end
-  union all
-  select 'batch hash', format('writer %s, batch %s', b.writer_id, b.seq)
-    from settlement.batch b
-   cross join lateral (select count(*) as n, max(x.ord) as last,
-                              settlement.batch_root_v2(string_agg(x.leaf, ''::bytea order by x.ord))
-                              as root
-                         from settlement.batch_leaves_v2(b.writer_id, b.seq) as x) as r
-   where r.n <> b.n or r.last <> b.n or r.root is distinct from b.root
-      or b.hash <> settlement.batch_hash_v2(b.writer_id, b.epoch, b.seq, b.n, b.rows_before,
-                                            b.created_at, b.prev_hash, b.root)
-  union all
-  select 'chain', format('writer %s, batch %s', w.writer_id, b.seq)
-    from settlement.writer w
-    join (select writer_id, seq, prev_hash, lag(seq, 1, 0::bigint) over o as before, rows_before,
-                 lag(hash) over o as hash_before,
-                 lag(rows_before + n, 1, 0::bigint) over o as rows_expected from settlement.batch
-          window o as (partition by writer_id order by seq)) as b using (writer_id)
-   where b.seq <> b.before + 1 or b.rows_before <> b.rows_expected
-      or b.prev_hash <> coalesce(b.hash_before, settlement.first_link_v2(w.name, w.era))
-  union all
-  select 'head', format('writer %s is at %s', w.name, w.head_seq)
-    from settlement.writer w
-    left join lateral (select seq, hash, rows_before + n as rows from settlement.batch
-                        where writer_id = w.writer_id order by seq desc limit 1) as b on true
-   where (w.head_seq, w.head_hash, w.head_rows) is distinct from
-         (coalesce(b.seq, 0), coalesce(b.hash, settlement.first_link_v2(w.name, w.era)),
-          coalesce(b.rows, 0))
-  union all
-  select 'row without batch', format('writer %s, batch %s, %s', r.writer_id, r.batch_seq, r.ord)
-    from (select writer_id, batch_seq, null::integer as epoch, null::timestamptz as at, ord
-            from settlement.charge
-          union all select writer_id, batch_seq, epoch, recorded_at, ord from settlement.txn
-          union all select writer_id, batch_seq, epoch, recorded_at, ord
-            from settlement.hold_event) as r
-    left join settlement.batch b on b.writer_id = r.writer_id and b.seq = r.batch_seq
-   where b.seq is null or b.epoch <> r.epoch or b.created_at <> r.at
-$$;
-grant execute on function settlement.check_books_v1()
-  to pod_coordinator, pod_indexer, pod_settlement, pod_finance;
-
 -- 0004_apply, 0014_settle, 0015_asked, 0016_apply ------------------------------------------------
+
+-- Writes the rows of charges whose balances have moved; m_: the accounts that did, each with its
+-- number of entries and its balance from before. A part of settle_v2, apart because its plan must be
+-- another: every set here is in memory and joined by hashing, however few rows are foretold.
+create function settlement.write_charges_v2(
+  w settlement.writer, p_requests uuid[], p_holds uuid[], p_users bigint[], p_operators bigint[],
+  p_gross bigint[], p_bps integer[], m_account bigint[], m_version bigint[], m_balance bigint[],
+  out written bigint, out leaves bytea, out balances bigint[])
+language plpgsql set search_path = pg_catalog, pg_temp
+set enable_nestloop = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+set jit = off as $$
+#variable_conflict use_column
+declare
+  v_writer constant integer := w.writer_id;
+  v_seq constant bigint := w.head_seq + 1;
+  v_treasury_entry constant bigint := m_version[array_position(m_account, w.treasury_account)];
+begin
+  with
+  standing as materialized (
+    select * from unnest(m_account, m_version, m_balance) as m (account_id, version, balance)
+  ),
+  added as (
+    insert into settlement.charge (request_id, hold_id, user_account, operator_account, gross,
+      operator_share, treasury_share, user_entry, operator_entry, treasury_entry,
+      user_balance_after, batch_seq, writer_id, ord, split_bps)
+    select p.id, p.hold, p.payer, p.operator, p.gross, p.gross - p.share, p.share,
+           u.version + p.user_place, o.version + p.operator_place, v_treasury_entry + p.ord,
+           u.balance - p.spent, v_seq, v_writer, p.ord, p.bps
+      from (select d.*, d.gross / 10000 * d.bps + d.gross % 10000 * d.bps / 10000 as share,
+                   row_number() over (partition by d.payer order by d.ord) as user_place,
+                   sum(d.gross) over (partition by d.payer order by d.ord
+                                      rows unbounded preceding) as spent,
+                   row_number() over (partition by d.operator order by d.ord) as operator_place
+              from unnest(p_requests, p_holds, p_users, p_operators, p_gross, p_bps)
+                   with ordinality as d (id, hold, payer, operator, gross, bps, ord)) as p
+      join standing u on u.account_id = p.payer
+      join standing o on o.account_id = p.operator
+    returning ord, user_balance_after, settlement.charge_leaf_v2(request_id, hold_id,
+      user_account, operator_account, gross, operator_share, treasury_share, split_bps,
+      user_entry, operator_entry, treasury_entry, user_balance_after, writer_id, batch_seq, ord)
+      as leaf
+  )
+  select count(*), string_agg(leaf, ''::bytea order by ord),
+         array_agg(user_balance_after order by ord)
+    into written, leaves, balances from added;
+end
+$$;
 
 -- Charges first, then holds and voids, in one batch: what charges give back can be set aside again.
 -- Answers exactly what settlement.apply_v2 would for the same operations in that order, or raises
@@ -890,8 +799,11 @@ declare
   v_available bigint[];
   v_leaves bytea := '';
   v_more bytea;
-  v_n integer := 0;
+  v_n bigint := 0;
   v_now timestamptz;
+  m_account bigint[];
+  m_version bigint[];
+  m_balance bigint[];
   v_wanted bigint;
   v_written bigint;
   v_closed record;
@@ -913,10 +825,10 @@ begin
       into v_low, v_high from settlement.charge_window x;
     with
     asked as materialized (
-      select o.id, o.hold, o.payer, o.operator, o.gross, o.bps, o.ord::integer as ord,
+      select o.id, o.hold, o.payer, o.operator, o.gross,
              o.gross / 10000 * o.bps + o.gross % 10000 * o.bps / 10000 as share
         from unnest(p_requests, p_request_holds, p_users, p_operators, p_gross, p_bps)
-             with ordinality as o (id, hold, payer, operator, gross, bps, ord)
+             as o (id, hold, payer, operator, gross, bps)
         -- A request that was settled by a post of its name is not settled again.
         left join lateral (select true as settled from settlement.txn y
                             where y.txn_id = o.id limit 1) as t on true
@@ -930,21 +842,13 @@ begin
          set captured = x.captured + t.total,
              released = case x.purpose when 'lease' then 0 else x.amount - t.total end,
              state = case x.purpose when 'lease' then 'open' else 'captured' end
-        from (select hold, sum(gross)::bigint as total, count(*) as n from asked
-               group by hold order by hold) as t
-       where x.hold_id = t.hold and x.state = 'open' and x.purpose <> 'payout'
-         and x.writer_id = p_writer and x.captured + t.total <= x.amount
+        from (select hold, payer, sum(gross)::bigint as total, count(*) as n from asked
+               group by hold, payer order by hold) as t
+       where x.hold_id = t.hold and x.account_id = t.payer and x.state = 'open'
+         and x.purpose <> 'payout' and x.writer_id = p_writer and x.captured + t.total <= x.amount
          and (x.purpose = 'lease' or t.n = 1)
-      returning x.hold_id, x.account_id,
+      returning x.account_id, t.n,
                 case x.purpose when 'lease' then t.total else x.amount end as held
-    ),
-    paid as materialized (
-      select d.*,
-             row_number() over (partition by d.payer order by d.ord) as user_place,
-             sum(d.gross) over (partition by d.payer order by d.ord
-                                rows unbounded preceding) as spent,
-             row_number() over (partition by d.operator order by d.ord) as operator_place
-        from asked d join taken h on h.hold_id = d.hold and h.account_id = d.payer
     ),
     moved as (
       update settlement.balance x
@@ -952,34 +856,23 @@ begin
         from (select s.account_id, sum(s.dr)::bigint as dr, sum(s.cr)::bigint as cr,
                      sum(s.held)::bigint as held, sum(s.n)::bigint as n
                 from (select payer as account_id, gross as dr, 0::bigint as cr, 0::bigint as held,
-                             1::bigint as n from paid
+                             1 as n from asked
                       union all select account_id, 0, 0, held, 0 from taken
-                      union all select operator, 0, gross - share, 0, 1 from paid
-                      union all select v_treasury, 0, coalesce(sum(share), 0), 0, count(*)
-                                  from paid) as s
+                      union all select operator, 0, gross - share, 0, 1 from asked
+                      union all select v_treasury, 0, share, 0, 1 from asked) as s
                group by s.account_id order by s.account_id) as d
        where x.account_id = d.account_id and greatest(x.dr, x.cr) <= c_large
          and (x.earns or d.cr = 0 or x.account_id = v_treasury)
-      returning x.account_id, x.version - d.n as version, x.cr - x.dr + d.dr as balance, x.earns
-    ),
-    written as (
-      insert into settlement.charge (request_id, hold_id, user_account, operator_account, gross,
-        operator_share, treasury_share, user_entry, operator_entry, treasury_entry,
-        user_balance_after, batch_seq, writer_id, ord, split_bps)
-      select p.id, p.hold, p.payer, p.operator, p.gross, p.gross - p.share, p.share,
-             u.version + p.user_place, o.version + p.operator_place,
-             (select version from moved where account_id = v_treasury) + p.ord,
-             u.balance - p.spent, v_seq, p_writer, p.ord, p.bps
-        from paid p join moved u on u.account_id = p.payer
-        join moved o on o.account_id = p.operator and o.earns
-      returning ord, user_balance_after, settlement.charge_leaf_v2(request_id, hold_id,
-        user_account, operator_account, gross, operator_share, treasury_share, split_bps,
-        user_entry, operator_entry, treasury_entry, user_balance_after, writer_id, batch_seq, ord)
-        as leaf
+      returning x.account_id, x.version - d.n as version, x.cr - x.dr + d.dr as balance
     )
-    select count(*), string_agg(leaf, ''::bytea order by ord),
-           array_agg(user_balance_after order by ord)
-      into v_n, v_leaves, v_balances from written;
+    select array_agg(account_id), array_agg(version), array_agg(balance),
+           coalesce((select sum(n) from taken), 0)
+      into m_account, m_version, m_balance, v_n from moved;
+    if v_n = v_charges then
+      select c.written, c.leaves, c.balances into v_n, v_leaves, v_balances
+        from settlement.write_charges_v2(w, p_requests, p_request_holds, p_users, p_operators,
+          p_gross, p_bps, m_account, m_version, m_balance) as c;
+    end if;
     if v_n <> v_charges then
       raise exception 'not of the everyday kind' using errcode = 'PL011';
     end if;
@@ -1118,7 +1011,7 @@ begin
     return query select v_balances, v_codes, v_available, w.head_seq, w.head_hash;
     return;
   end if;
-  v_closed := settlement.close_batch_v2(w, v_n, v_leaves, v_now);
+  v_closed := settlement.close_batch_v2(w, v_n::integer, v_leaves, v_now);
   return query select v_balances, v_codes, v_available, v_closed.seq, v_closed.hash;
 end
 $$;
@@ -2106,5 +1999,413 @@ end
 $$;
 grant execute on function settlement.seal_v1(integer, bigint, bytea[], bytea, integer[], bigint[],
   bytea[], integer[], bigint[], bytea[], bigint[], bigint[], bigint[], bigint[]) to pod_settlement;
+
+-- 0019_archive, 0020_archived_books ----------------------------------------------------
+
+-- Where the rows of a day that is folded stood in each writer's chain, and when they were recorded.
+-- While it is folded, the last row of the last writer says how far that is.
+create table settlement.archived_span (
+  day date not null references settlement.charge_day,
+  writer_id integer not null references settlement.writer,
+  first_seq bigint not null,
+  last_seq bigint not null,
+  last_ord integer not null,
+  n bigint not null check (n > 0),
+  first_at timestamptz not null,
+  last_at timestamptz not null,
+  primary key (day, writer_id)
+);
+create index archived_span_end on settlement.archived_span (writer_id, last_seq);
+
+-- What they added up to, by account. Its entries of a day need not be neighbours: `numbers` is the
+-- sum of their numbers, by which one that is missing or there twice is noticed.
+create table settlement.archived_entry_sum (
+  day date not null,
+  writer_id integer not null,
+  account_id bigint not null,
+  first_entry bigint not null,
+  last_entry bigint not null,
+  n bigint not null check (n > 0),
+  numbers numeric not null,
+  dr bigint not null check (dr >= 0),
+  cr bigint not null check (cr >= 0),
+  primary key (day, writer_id, account_id),
+  foreign key (day, writer_id) references settlement.archived_span
+) with (fillfactor = 70);
+create index archived_entry_sum_account on settlement.archived_entry_sum (account_id);
+
+-- What they spent of each hold.
+create table settlement.archived_hold (
+  day date not null references settlement.charge_day,
+  hold_id uuid not null,
+  n bigint not null check (n > 0),
+  captured bigint not null check (captured >= 0),
+  primary key (hold_id, day)
+) with (fillfactor = 70);
+
+-- Of the seals' tree, where a kept hash stands over leaves of which some are archived and some are
+-- not: the subtrees of the archived ones, for proofs of the others. Level and index, then the hash.
+create table settlement.archived_node (
+  level smallint not null check (level between 0 and 7),
+  index bigint not null check (index >= 0),
+  hash bytea not null check (length(hash) = 32),
+  primary key (index, level)
+);
+
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['archived_span', 'archived_entry_sum', 'archived_hold',
+                                 'archived_node'] loop
+    execute format('create trigger nothing_lost before delete or truncate on settlement.%I
+      for each statement execute function settlement.refuse_change_v1()', v_table);
+    execute format('grant select on settlement.%I to pod_coordinator, pod_indexer, pod_settlement,
+      pod_finance', v_table);
+  end loop;
+end
+$$;
+
+-- The oldest day that is attached, if it is this one; its name. Raises PL014 for any other.
+create function settlement.oldest_charge_day_v1(p_day date) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  v_oldest record;
+begin
+  select day, partition into v_oldest from settlement.charge_day where state = 'attached'
+   order by day limit 1 for update;
+  if v_oldest.day is distinct from p_day then
+    raise exception 'the oldest day there is is %, not %', v_oldest.day, p_day
+      using errcode = 'PL014';
+  end if;
+  return v_oldest.partition;
+end
+$$;
+
+-- Moves the window of ids that may be settled past a day. Whoever was settling by the old window has
+-- committed when this returns, and whoever comes after sees the new one: nothing is written to the
+-- day any more. Raises PL012 for a day that is not over for a day, PL014 for any but the oldest.
+create function settlement.close_charge_day_v1(p_day date) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
+declare
+  v_low constant uuid := settlement.uuid_floor_v1((p_day + 1)::timestamp at time zone 'utc');
+begin
+  if p_day is null or p_day > current_date - 2 then
+    raise exception 'requests of % may still be settled', p_day using errcode = 'PL012';
+  end if;
+  if (select low from settlement.charge_window) >= v_low then
+    return;
+  end if;
+  -- In the order of ensure_charge_days_v1 and open_writer_v2. A batch locks its writer's head before
+  -- it reads the window; this waits for all of them, also for writers opened at this very moment.
+  perform pg_advisory_xact_lock(hashtextextended('podledger:charge-days', 0));
+  lock table settlement.writer in exclusive mode;
+  perform settlement.oldest_charge_day_v1(p_day);
+  update settlement.charge_window set low = v_low;
+end
+$$;
+
+-- Adds the next so many rows of a closed day up, from where the last call stopped; returns how many
+-- they were: 0 when all are. In steps, for one long statement would keep dead rows of the balances
+-- alive for as long as it runs. Raises PL014 while the day is open, or not the oldest.
+create function settlement.fold_charge_day_v1(p_day date, p_rows integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off as $$
+declare
+  v_partition constant text := settlement.oldest_charge_day_v1(p_day);
+  v_from record;
+  v_n integer;
+begin
+  if (select low from settlement.charge_window)
+     < settlement.uuid_floor_v1((p_day + 1)::timestamp at time zone 'utc') then
+    raise exception 'requests of % may still be settled', p_day using errcode = 'PL014';
+  end if;
+  select writer_id, last_seq, last_ord into v_from from settlement.archived_span
+   where day = p_day order by writer_id desc limit 1;
+  execute format($fold$
+    with page as materialized (
+      select c.*, w.treasury_account, b.created_at
+        from (select * from settlement.%I
+               where (writer_id, batch_seq, ord) > ($2, $3, $4)
+               order by writer_id, batch_seq, ord limit $5) as c
+        join settlement.writer w using (writer_id)
+        join settlement.batch b on b.writer_id = c.writer_id and b.seq = c.batch_seq
+    ),
+    spans as (
+      insert into settlement.archived_span as x (day, writer_id, first_seq, last_seq, last_ord, n,
+        first_at, last_at)
+      select $1, writer_id, min(batch_seq), max(batch_seq),
+             (array_agg(ord order by batch_seq desc, ord desc))[1], count(*), min(created_at),
+             max(created_at)
+        from page group by writer_id
+      on conflict (day, writer_id) do update
+         set last_seq = excluded.last_seq, last_ord = excluded.last_ord, n = x.n + excluded.n,
+             last_at = excluded.last_at
+    ),
+    entries as (
+      insert into settlement.archived_entry_sum as x (day, writer_id, account_id, first_entry,
+        last_entry, n, numbers, dr, cr)
+      select $1, e.writer_id, e.account_id, min(e.entry), max(e.entry), count(*), sum(e.entry),
+             sum(e.dr), sum(e.cr)
+        from (select writer_id, user_account as account_id, user_entry as entry, gross as dr,
+                     0::bigint as cr from page
+              union all select writer_id, operator_account, operator_entry, 0, operator_share
+                          from page
+              union all select writer_id, treasury_account, treasury_entry, 0, treasury_share
+                          from page) as e
+       group by e.writer_id, e.account_id
+      on conflict (day, writer_id, account_id) do update
+         set first_entry = least(x.first_entry, excluded.first_entry),
+             last_entry = greatest(x.last_entry, excluded.last_entry), n = x.n + excluded.n,
+             numbers = x.numbers + excluded.numbers, dr = x.dr + excluded.dr,
+             cr = x.cr + excluded.cr
+    ),
+    holds as (
+      insert into settlement.archived_hold as x (day, hold_id, n, captured)
+      select $1, hold_id, count(*), sum(gross) from page
+       where hold_id <> '00000000-0000-0000-0000-000000000000' group by hold_id
+      on conflict (hold_id, day) do update
+         set n = x.n + excluded.n, captured = x.captured + excluded.captured
+    )
+    select count(*) from page $fold$, v_partition)
+    into v_n using p_day, coalesce(v_from.writer_id, -1), coalesce(v_from.last_seq, 0),
+                   coalesce(v_from.last_ord, 0), p_rows;
+  return v_n;
+end
+$$;
+
+-- Keeps subtrees of archived leaves; again is no change.
+create function settlement.keep_archived_nodes_v1(p_levels smallint[], p_indexes bigint[],
+  p_hashes bytea[]) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+  insert into settlement.archived_node (level, index, hash)
+  select * from unnest(p_levels, p_indexes, p_hashes) on conflict do nothing
+$$;
+
+-- Takes a day out of the journal, once its file is written and was read back: from here on what it
+-- added up to counts in its place. The manifest must say what was added up, and name a seal that
+-- holds every row. Raises PL014 when the day is not ready, PL015 when the manifest is not its own.
+create function settlement.archive_charge_day_v1(p_day date, p_manifest jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_partition constant text := settlement.oldest_charge_day_v1(p_day);
+  v_seal constant integer := (p_manifest #>> '{seal,seal_no}')::integer;
+  v_left boolean;
+  v_folded jsonb;
+begin
+  execute format('select exists (select from settlement.%I where (writer_id, batch_seq, ord) > (
+    select writer_id, last_seq, last_ord from settlement.archived_span where day = $1
+     union all select -1, 0, 0 order by 1 desc limit 1))', v_partition) into v_left using p_day;
+  if v_left or (select low from settlement.charge_window)
+               < settlement.uuid_floor_v1((p_day + 1)::timestamp at time zone 'utc') then
+    raise exception '% is not added up', p_day using errcode = 'PL014';
+  end if;
+  select jsonb_build_object('rows', coalesce(sum(s.n), 0), 'gross', coalesce(sum(t.gross), 0),
+           'operator_share', coalesce(sum(t.operators), 0),
+           'treasury_share', coalesce(sum(t.treasury), 0))
+    into v_folded
+    from settlement.archived_span s
+    join settlement.writer w using (writer_id)
+   cross join lateral (
+     select sum(e.dr) as gross, sum(e.cr) filter (where e.account_id = w.treasury_account)
+              as treasury, sum(e.cr) filter (where e.account_id <> w.treasury_account) as operators
+       from settlement.archived_entry_sum e
+      where e.day = s.day and e.writer_id = s.writer_id) as t
+   where s.day = p_day;
+  if v_folded is distinct from p_manifest -> 'sums'
+     or p_day::text is distinct from p_manifest ->> 'day' then
+    raise exception 'the manifest is not that of %', p_day using errcode = 'PL015',
+      detail = v_folded::text;
+  end if;
+  if (v_folded ->> 'rows')::bigint > 0 and not exists (
+      select from settlement.seal s
+       where s.seal_no = v_seal and encode(s.hash, 'hex') = p_manifest #>> '{seal,hash}'
+         and not exists (select from settlement.archived_span a where a.day = p_day
+           and a.last_seq > coalesce((select max(c.to_seq) from settlement.seal_cut c
+                 where c.writer_id = a.writer_id and c.seal_no <= v_seal), 0))) then
+    raise exception 'seal % does not hold all of %', v_seal, p_day using errcode = 'PL015';
+  end if;
+  update settlement.charge_day
+     set state = 'archived', archived_at = clock_timestamp(), archive = p_manifest
+   where day = p_day;
+  -- Last, for it stops everybody who settles until this has committed.
+  execute format('alter table settlement.charge detach partition settlement.%I', v_partition);
+  execute format('drop table settlement.%I', v_partition);
+end
+$$;
+grant execute on function settlement.close_charge_day_v1(date),
+  settlement.fold_charge_day_v1(date, integer),
+  settlement.keep_archived_nodes_v1(smallint[], bigint[], bytea[]),
+  settlement.archive_charge_day_v1(date, jsonb) to pod_settlement;
+
+-- Every movement, one row per account it touched, numbered per account; of an archived day one row
+-- for each writer and account, in place of as many `entries`, the last of which gives the number.
+create view settlement.entry as
+  select t.debit as account_id, t.debit_entry as entry, t.amount as dr, 0::bigint as cr,
+         x.kind, x.txn_id as cause_id, x.external_ref, x.slot, x.event_at, x.recorded_at,
+         x.writer_id, x.batch_seq, x.ord, x.effective_on, 1::bigint as entries
+    from settlement.transfer t join settlement.txn x using (txn_id)
+  union all
+  select t.credit, t.credit_entry, 0::bigint, t.amount,
+         x.kind, x.txn_id, x.external_ref, x.slot, x.event_at, x.recorded_at,
+         x.writer_id, x.batch_seq, x.ord, x.effective_on, 1::bigint
+    from settlement.transfer t join settlement.txn x using (txn_id)
+  union all
+  select c.user_account, c.user_entry, c.gross, 0::bigint, 'charge', c.request_id, null,
+         null::bigint, b.created_at, b.created_at, c.writer_id, c.batch_seq, c.ord,
+         (b.created_at at time zone 'utc')::date, 1::bigint
+    from settlement.charge c
+    left join settlement.batch b on b.writer_id = c.writer_id and b.seq = c.batch_seq
+  union all
+  select c.operator_account, c.operator_entry, 0::bigint, c.operator_share, 'charge', c.request_id,
+         null, null::bigint, b.created_at, b.created_at, c.writer_id, c.batch_seq, c.ord,
+         (b.created_at at time zone 'utc')::date, 1::bigint
+    from settlement.charge c
+    left join settlement.batch b on b.writer_id = c.writer_id and b.seq = c.batch_seq
+  union all
+  select w.treasury_account, c.treasury_entry, 0::bigint, c.treasury_share, 'charge', c.request_id,
+         null, null::bigint, b.created_at, b.created_at, c.writer_id, c.batch_seq, c.ord,
+         (b.created_at at time zone 'utc')::date, 1::bigint
+    from settlement.charge c join settlement.writer w using (writer_id)
+    left join settlement.batch b on b.writer_id = c.writer_id and b.seq = c.batch_seq
+  union all
+  select s.account_id, s.last_entry, s.dr, s.cr, 'charges_archived',
+         md5(format('charges_archived|%s|%s', s.day, s.writer_id))::uuid, null, null::bigint,
+         p.last_at, p.last_at, s.writer_id, p.last_seq, p.last_ord,
+         (p.last_at at time zone 'utc')::date, s.n
+    from settlement.archived_span p
+    join settlement.charge_day d on d.day = p.day and d.state = 'archived'
+    join settlement.archived_entry_sum s on s.day = p.day and s.writer_id = p.writer_id;
+
+grant select on settlement.entry
+  to pod_coordinator, pod_indexer, pod_settlement, pod_finance;
+
+-- One row for each rule of the books that is broken; none when they are right.
+create function settlement.check_books_v1() returns table (rule text, detail text)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select 'zero sum', format('%s: debits %s, credits %s', a.asset, sum(b.dr), sum(b.cr))
+    from settlement.balance b join settlement.account a using (account_id)
+   group by a.asset having sum(b.dr) <> sum(b.cr)
+  union all
+  select 'floor', format('%s has %s - %s - %s held', a.name, b.cr, b.dr, b.held)
+    from settlement.balance b join settlement.account a using (account_id)
+   where a.floored and b.cr::numeric - b.dr - b.held < 0
+  union all
+  select 'floor flag', a.name
+    from settlement.account a join settlement.account_kind k using (kind)
+    left join settlement.balance b using (account_id)
+   where (a.floored, b.floored, a.asset, b.earns)
+         is distinct from (k.floored, k.floored, k.asset, a.kind = 'host')
+  union all
+  select 'held is open holds', format('%s: held %s, open %s', a.name, b.held, coalesce(h.open, 0))
+    from settlement.balance b join settlement.account a using (account_id)
+    left join (select account_id, sum(amount - captured) as open from settlement.hold
+                where state = 'open' group by account_id) as h using (account_id)
+   where b.held <> coalesce(h.open, 0)
+  union all
+  select 'balance is its entries', format('%s: %s/%s/%s, entries say %s/%s/%s', a.name, b.dr, b.cr,
+         b.version, coalesce(e.dr, 0), coalesce(e.cr, 0), coalesce(e.n, 0))
+    from settlement.balance b join settlement.account a using (account_id)
+    left join (select account_id, sum(dr) as dr, sum(cr) as cr, sum(entries) as n
+                 from settlement.entry group by account_id) as e using (account_id)
+   where (b.dr, b.cr, b.version) <> (coalesce(e.dr, 0), coalesce(e.cr, 0), coalesce(e.n, 0))
+  union all
+  select 'entries are numbered', format('account %s: %s entries from %s to %s', account_id,
+         sum(n), min(first), max(last))
+    from (select account_id, count(*) as n, min(entry) as first, max(entry) as last,
+                 sum(entry) as numbers, count(distinct entry) as kinds
+            from settlement.entry where kind <> 'charges_archived' group by account_id
+          union all
+          select s.account_id, s.n, s.first_entry, s.last_entry, s.numbers, s.n
+            from settlement.archived_entry_sum s
+            join settlement.charge_day d on d.day = s.day and d.state = 'archived') as e
+   group by account_id
+  having min(first) <> 1 or max(last) <> sum(n) or sum(kinds) <> sum(n)
+      or sum(numbers) <> sum(n) * (sum(n) + 1) / 2
+  union all
+  select 'balance after', format('charge %s of account %s', c.request_id, c.user_account)
+    from (select account_id, entry, kind, sum(cr - dr) over o as after,
+                 -- Between archived entries nothing can be said of where the account stood.
+                 count(*) filter (where kind = 'charges_archived') over o
+                   < count(*) filter (where kind = 'charges_archived') over (
+                       partition by account_id) as before_archived
+            from settlement.entry
+          window o as (partition by account_id order by entry)) as e
+    join settlement.charge c on c.user_account = e.account_id and c.user_entry = e.entry
+   where c.user_balance_after <> e.after and e.kind = 'charge' and not e.before_archived
+  union all
+  select 'hold is its events', format('hold %s is %s', h.hold_id, h.state)
+    from settlement.hold h
+    left join (select hold_id, sum(times) as n, sum(spent) as captured
+                 from (select hold_id, gross as spent, 1 as times from settlement.charge
+                       union all select hold_id, hold_captured, 1 from settlement.txn
+                       union all select a.hold_id, a.captured, a.n from settlement.archived_hold a
+                                   join settlement.charge_day d
+                                     on d.day = a.day and d.state = 'archived') as s
+                group by hold_id) as c on c.hold_id = h.hold_id
+    left join settlement.hold_event p on p.hold_id = h.hold_id and p.event = 'placed'
+    left join settlement.hold_event v on v.hold_id = h.hold_id and v.event = 'voided'
+   where p.hold_id is null or h.captured <> coalesce(c.captured, 0)
+      or (h.purpose <> 'lease' and coalesce(c.n, 0) + num_nonnulls(v.hold_id) > 1)
+      or h.state <> case when v.hold_id is null and (h.purpose = 'lease' or c.n is null) then 'open'
+                         when c.n is null or h.captured = 0 and v.hold_id is not null then 'voided'
+                         else 'captured' end
+  union all
+  select 'batch hash', format('writer %s, batch %s', b.writer_id, b.seq)
+    from settlement.batch b
+   cross join lateral (select count(*) as n, max(x.ord) as last,
+                              settlement.batch_root_v2(string_agg(x.leaf, ''::bytea order by x.ord))
+                              as root
+                         from settlement.batch_leaves_v2(b.writer_id, b.seq) as x) as r
+   where b.hash <> settlement.batch_hash_v2(b.writer_id, b.epoch, b.seq, b.n, b.rows_before,
+                                            b.created_at, b.prev_hash, b.root)
+      -- Of a batch with archived rows the seals' tree knows the leaves; here they are counted.
+      or case when r.n = b.n then r.last <> b.n or r.root is distinct from b.root
+              else r.n > b.n or r.last > b.n or not exists (
+                select from settlement.archived_span s
+                  join settlement.charge_day d on d.day = s.day and d.state = 'archived'
+                 where s.writer_id = b.writer_id and b.seq between s.first_seq and s.last_seq) end
+  union all
+  select 'archived rows', format('writer %s: %s of its batches'' rows are there, %s are archived',
+         w.writer_id, r.there, a.n)
+    from settlement.writer w
+   cross join lateral (
+     select (select count(*) from settlement.charge c where c.writer_id = w.writer_id)
+            + (select count(*) from settlement.hold_event e where e.writer_id = w.writer_id)
+            + (select count(*) from settlement.txn x where x.writer_id = w.writer_id) as there) as r
+   cross join lateral (
+     select coalesce(sum(s.n), 0) as n from settlement.archived_span s
+       join settlement.charge_day d on d.day = s.day and d.state = 'archived'
+      where s.writer_id = w.writer_id) as a
+   where a.n > 0 and r.there + a.n <> w.head_rows
+  union all
+  select 'chain', format('writer %s, batch %s', w.writer_id, b.seq)
+    from settlement.writer w
+    join (select writer_id, seq, prev_hash, lag(seq, 1, 0::bigint) over o as before, rows_before,
+                 lag(hash) over o as hash_before,
+                 lag(rows_before + n, 1, 0::bigint) over o as rows_expected from settlement.batch
+          window o as (partition by writer_id order by seq)) as b using (writer_id)
+   where b.seq <> b.before + 1 or b.rows_before <> b.rows_expected
+      or b.prev_hash <> coalesce(b.hash_before, settlement.first_link_v2(w.name, w.era))
+  union all
+  select 'head', format('writer %s is at %s', w.name, w.head_seq)
+    from settlement.writer w
+    left join lateral (select seq, hash, rows_before + n as rows from settlement.batch
+                        where writer_id = w.writer_id order by seq desc limit 1) as b on true
+   where (w.head_seq, w.head_hash, w.head_rows) is distinct from
+         (coalesce(b.seq, 0), coalesce(b.hash, settlement.first_link_v2(w.name, w.era)),
+          coalesce(b.rows, 0))
+  union all
+  select 'row without batch', format('writer %s, batch %s, %s', r.writer_id, r.batch_seq, r.ord)
+    from (select writer_id, batch_seq, null::integer as epoch, null::timestamptz as at, ord
+            from settlement.charge
+          union all select writer_id, batch_seq, epoch, recorded_at, ord from settlement.txn
+          union all select writer_id, batch_seq, epoch, recorded_at, ord
+            from settlement.hold_event) as r
+    left join settlement.batch b on b.writer_id = r.writer_id and b.seq = r.batch_seq
+   where b.seq is null or b.epoch <> r.epoch or b.created_at <> r.at
+$$;
+grant execute on function settlement.check_books_v1()
+  to pod_coordinator, pod_indexer, pod_settlement, pod_finance;
 
 reset role;

@@ -2,6 +2,10 @@
 -- is opened, shown to be alive, and fenced.
 set local role pod_owner;
 
+-- Every door now asks claim_head_v2 first, which says the same without a trigger.
+drop trigger keep_writer on settlement.batch;
+drop function settlement.keep_writer_v1();
+
 -- Locks the writer's head and returns it. Raises PL001 when this life of the writer is over, or the
 -- books have lost the last batch the caller saw (null: it saw none), PL006 when the writer belongs
 -- to another role, PL002 at another isolation level: what a lock protects must be read by a later
@@ -20,7 +24,11 @@ begin
   if w.epoch is distinct from p_epoch then
     raise exception 'epoch % of writer % is over', p_epoch, p_writer using errcode = 'PL001';
   end if;
-  if w.role <> settlement.caller_role_v1() then
+  if w.role is null then
+    -- A name of before writers belonged to roles: whoever posts first has it.
+    w.role := settlement.caller_role_v1();
+    update settlement.writer x set role = w.role where x.writer_id = p_writer;
+  elsif w.role <> settlement.caller_role_v1() then
     raise exception 'writer % is not the writer of %', p_writer, settlement.caller_role_v1()
       using errcode = 'PL006';
   end if;

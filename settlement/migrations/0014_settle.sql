@@ -1,6 +1,53 @@
 -- The daily road of paid requests, many at a time, decided and written by sets.
 set local role pod_owner;
 
+-- Writes the rows of charges whose balances have moved; m_: the accounts that did, each with its
+-- number of entries and its balance from before. A part of settle_v2, apart because its plan must be
+-- another: every set here is in memory and joined by hashing, however few rows are foretold.
+create function settlement.write_charges_v2(
+  w settlement.writer, p_requests uuid[], p_holds uuid[], p_users bigint[], p_operators bigint[],
+  p_gross bigint[], p_bps integer[], m_account bigint[], m_version bigint[], m_balance bigint[],
+  out written bigint, out leaves bytea, out balances bigint[])
+language plpgsql set search_path = pg_catalog, pg_temp
+set enable_nestloop = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+set jit = off as $$
+#variable_conflict use_column
+declare
+  v_writer constant integer := w.writer_id;
+  v_seq constant bigint := w.head_seq + 1;
+  v_treasury_entry constant bigint := m_version[array_position(m_account, w.treasury_account)];
+begin
+  with
+  standing as materialized (
+    select * from unnest(m_account, m_version, m_balance) as m (account_id, version, balance)
+  ),
+  added as (
+    insert into settlement.charge (request_id, hold_id, user_account, operator_account, gross,
+      operator_share, treasury_share, user_entry, operator_entry, treasury_entry,
+      user_balance_after, batch_seq, writer_id, ord, split_bps)
+    select p.id, p.hold, p.payer, p.operator, p.gross, p.gross - p.share, p.share,
+           u.version + p.user_place, o.version + p.operator_place, v_treasury_entry + p.ord,
+           u.balance - p.spent, v_seq, v_writer, p.ord, p.bps
+      from (select d.*, d.gross / 10000 * d.bps + d.gross % 10000 * d.bps / 10000 as share,
+                   row_number() over (partition by d.payer order by d.ord) as user_place,
+                   sum(d.gross) over (partition by d.payer order by d.ord
+                                      rows unbounded preceding) as spent,
+                   row_number() over (partition by d.operator order by d.ord) as operator_place
+              from unnest(p_requests, p_holds, p_users, p_operators, p_gross, p_bps)
+                   with ordinality as d (id, hold, payer, operator, gross, bps, ord)) as p
+      join standing u on u.account_id = p.payer
+      join standing o on o.account_id = p.operator
+    returning ord, user_balance_after, settlement.charge_leaf_v2(request_id, hold_id,
+      user_account, operator_account, gross, operator_share, treasury_share, split_bps,
+      user_entry, operator_entry, treasury_entry, user_balance_after, writer_id, batch_seq, ord)
+      as leaf
+  )
+  select count(*), string_agg(leaf, ''::bytea order by ord),
+         array_agg(user_balance_after order by ord)
+    into written, leaves, balances from added;
+end
+$$;
+
 -- Charges first, then holds and voids, in one batch: what charges give back can be set aside again.
 -- Answers exactly what settlement.apply_v2 would for the same operations in that order, or raises
 -- PL011 when they are not of the everyday kind: the caller then asks apply_v2. That is so when a
@@ -42,8 +89,11 @@ declare
   v_available bigint[];
   v_leaves bytea := '';
   v_more bytea;
-  v_n integer := 0;
+  v_n bigint := 0;
   v_now timestamptz;
+  m_account bigint[];
+  m_version bigint[];
+  m_balance bigint[];
   v_wanted bigint;
   v_written bigint;
   v_closed record;
@@ -65,10 +115,10 @@ begin
       into v_low, v_high from settlement.charge_window x;
     with
     asked as materialized (
-      select o.id, o.hold, o.payer, o.operator, o.gross, o.bps, o.ord::integer as ord,
+      select o.id, o.hold, o.payer, o.operator, o.gross,
              o.gross / 10000 * o.bps + o.gross % 10000 * o.bps / 10000 as share
         from unnest(p_requests, p_request_holds, p_users, p_operators, p_gross, p_bps)
-             with ordinality as o (id, hold, payer, operator, gross, bps, ord)
+             as o (id, hold, payer, operator, gross, bps)
         -- A request that was settled by a post of its name is not settled again.
         left join lateral (select true as settled from settlement.txn y
                             where y.txn_id = o.id limit 1) as t on true
@@ -82,21 +132,13 @@ begin
          set captured = x.captured + t.total,
              released = case x.purpose when 'lease' then 0 else x.amount - t.total end,
              state = case x.purpose when 'lease' then 'open' else 'captured' end
-        from (select hold, sum(gross)::bigint as total, count(*) as n from asked
-               group by hold order by hold) as t
-       where x.hold_id = t.hold and x.state = 'open' and x.purpose <> 'payout'
-         and x.writer_id = p_writer and x.captured + t.total <= x.amount
+        from (select hold, payer, sum(gross)::bigint as total, count(*) as n from asked
+               group by hold, payer order by hold) as t
+       where x.hold_id = t.hold and x.account_id = t.payer and x.state = 'open'
+         and x.purpose <> 'payout' and x.writer_id = p_writer and x.captured + t.total <= x.amount
          and (x.purpose = 'lease' or t.n = 1)
-      returning x.hold_id, x.account_id,
+      returning x.account_id, t.n,
                 case x.purpose when 'lease' then t.total else x.amount end as held
-    ),
-    paid as materialized (
-      select d.*,
-             row_number() over (partition by d.payer order by d.ord) as user_place,
-             sum(d.gross) over (partition by d.payer order by d.ord
-                                rows unbounded preceding) as spent,
-             row_number() over (partition by d.operator order by d.ord) as operator_place
-        from asked d join taken h on h.hold_id = d.hold and h.account_id = d.payer
     ),
     moved as (
       update settlement.balance x
@@ -104,34 +146,23 @@ begin
         from (select s.account_id, sum(s.dr)::bigint as dr, sum(s.cr)::bigint as cr,
                      sum(s.held)::bigint as held, sum(s.n)::bigint as n
                 from (select payer as account_id, gross as dr, 0::bigint as cr, 0::bigint as held,
-                             1::bigint as n from paid
+                             1 as n from asked
                       union all select account_id, 0, 0, held, 0 from taken
-                      union all select operator, 0, gross - share, 0, 1 from paid
-                      union all select v_treasury, 0, coalesce(sum(share), 0), 0, count(*)
-                                  from paid) as s
+                      union all select operator, 0, gross - share, 0, 1 from asked
+                      union all select v_treasury, 0, share, 0, 1 from asked) as s
                group by s.account_id order by s.account_id) as d
        where x.account_id = d.account_id and greatest(x.dr, x.cr) <= c_large
          and (x.earns or d.cr = 0 or x.account_id = v_treasury)
-      returning x.account_id, x.version - d.n as version, x.cr - x.dr + d.dr as balance, x.earns
-    ),
-    written as (
-      insert into settlement.charge (request_id, hold_id, user_account, operator_account, gross,
-        operator_share, treasury_share, user_entry, operator_entry, treasury_entry,
-        user_balance_after, batch_seq, writer_id, ord, split_bps)
-      select p.id, p.hold, p.payer, p.operator, p.gross, p.gross - p.share, p.share,
-             u.version + p.user_place, o.version + p.operator_place,
-             (select version from moved where account_id = v_treasury) + p.ord,
-             u.balance - p.spent, v_seq, p_writer, p.ord, p.bps
-        from paid p join moved u on u.account_id = p.payer
-        join moved o on o.account_id = p.operator and o.earns
-      returning ord, user_balance_after, settlement.charge_leaf_v2(request_id, hold_id,
-        user_account, operator_account, gross, operator_share, treasury_share, split_bps,
-        user_entry, operator_entry, treasury_entry, user_balance_after, writer_id, batch_seq, ord)
-        as leaf
+      returning x.account_id, x.version - d.n as version, x.cr - x.dr + d.dr as balance
     )
-    select count(*), string_agg(leaf, ''::bytea order by ord),
-           array_agg(user_balance_after order by ord)
-      into v_n, v_leaves, v_balances from written;
+    select array_agg(account_id), array_agg(version), array_agg(balance),
+           coalesce((select sum(n) from taken), 0)
+      into m_account, m_version, m_balance, v_n from moved;
+    if v_n = v_charges then
+      select c.written, c.leaves, c.balances into v_n, v_leaves, v_balances
+        from settlement.write_charges_v2(w, p_requests, p_request_holds, p_users, p_operators,
+          p_gross, p_bps, m_account, m_version, m_balance) as c;
+    end if;
     if v_n <> v_charges then
       raise exception 'not of the everyday kind' using errcode = 'PL011';
     end if;
@@ -270,7 +301,7 @@ begin
     return query select v_balances, v_codes, v_available, w.head_seq, w.head_hash;
     return;
   end if;
-  v_closed := settlement.close_batch_v2(w, v_n, v_leaves, v_now);
+  v_closed := settlement.close_batch_v2(w, v_n::integer, v_leaves, v_now);
   return query select v_balances, v_codes, v_available, v_closed.seq, v_closed.hash;
 end
 $$;

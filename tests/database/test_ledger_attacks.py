@@ -71,7 +71,6 @@ BY_HAND = (
     "update settlement.charge_window set low = high",
     "select settlement.make_charge_day_v1('2020-01-01')",
     "select settlement.claim_head_v2(1, 1, null, null)",
-    "alter table settlement.batch disable trigger keep_writer",
     "alter table settlement.charge disable trigger all",
     "alter function settlement.open_writer_v2(text) security invoker",
     "create function settlement.mine() returns int language sql as 'select 1'",
