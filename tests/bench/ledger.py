@@ -1,12 +1,13 @@
 """`bench ledger`: requests settled a second by our books, beside the plain design of one row each.
 
 Everything runs against one durable Postgres of its own: first the plain design (one treasury row,
-then 64 of them), then ours at growing numbers of requests in flight, spread over all users and all
-on one. Asked to, it does the core of that again with every WAL sync slowed to 5 ms.
+then 64 of them), then ours at growing numbers of requests in flight: spread over all users, all on
+one, with a hold of its own for each request, and while the books are being verified. Asked to, it
+does the core of that again with every WAL sync slowed to 5 ms.
 
-A request of ours is a hold and its charge in two commits; a request of the plain design is one call
-without a hold. What a commit of ours has in it stands under `commit_holds`: leases, seals and an
-outbox are still to come, and the figures will pay for them. The books are checked at the end.
+A request of ours is a charge against its user's lease: its code, the lease, both balances and the
+treasury's, the hash chain (which is the outbox too: readers follow it by number) are in one commit.
+A request of the plain design is one call without any of these. The books are checked at the end.
 """
 
 import asyncio
@@ -36,6 +37,7 @@ from tests.bench.ledger_server import (
     running_server,
     slow_sync_library,
 )
+from tests.bench.ledger_verifier import verifying
 from tests.conftest import PACKAGES
 
 TIMES_PLAIN = 4
@@ -61,11 +63,15 @@ class Plan:
     sharded: tuple[int, ...] = (8, 32)
     in_flight: tuple[int, ...] = (1, 10, 50, _AT, 500)
     one_user: tuple[int, ...] = (1, 10, 50, _AT, 500)
+    by_id: tuple[int, ...] = (_AT,)
+    verified: tuple[int, ...] = (_AT,)
 
     def with_slow_syncs(self) -> "Plan":
         """The core of it: the rest says nothing new when only the disk is slower."""
         deep = tuple(number for number in self.in_flight if number >= _AT)
-        return replace(self, sharded=self.sharded[-1:], in_flight=deep, one_user=())
+        return replace(
+            self, sharded=self.sharded[-1:], in_flight=deep, one_user=(), by_id=(), verified=()
+        )
 
 
 WHOLE = Plan()
@@ -74,7 +80,7 @@ WHOLE = Plan()
 def measure(directory: Path, *, slow_sync: bool = False, plan: Plan = WHOLE) -> Measured:
     """All of it. Raises `CannotSlowSyncs` when that is asked for and cannot be done."""
     load_before, begun = os.getloadavg()[0], time.perf_counter()
-    results: Results = {"commit_holds": ours.COMMIT_HOLDS}
+    results: Results = {}
     with tempfile.TemporaryDirectory(dir=directory, prefix="ledger-") as made:
         place = Path(made)
         preload = slow_sync_library(place) if slow_sync else None
@@ -170,8 +176,19 @@ async def _measure(server: Server, names: Names, plan: Plan) -> Results:
             results[f"ours_one_user_{in_flight}"] = await ours.push(
                 dsn, one, meter, in_flight=in_flight, seconds=plan.seconds
             )
+        for in_flight in plan.by_id:
+            results[f"ours_by_id_{in_flight}"] = await ours.push(
+                dsn, names, meter, in_flight=in_flight, seconds=plan.seconds, by_id=True
+            )
+        for in_flight in plan.verified:
+            async with verifying(dsn) as verified:
+                figures = await ours.push(
+                    dsn, names, meter, in_flight=in_flight, seconds=plan.seconds
+                )
+            results[f"ours_verified_{in_flight}"] = figures | verified.figures()
         results["ratio"] = ratio_of(results)
         results["books"] = {
+            "leases_per_second": round(names.leases_per_second),
             "commit_median_ms": commit,
             "checkpoints": (await meter.read()).checkpoints - checkpoints,
             "broken_rules": len(await ours.broken_rules(connection)),

@@ -22,6 +22,8 @@ SMALL = Plan(
     sharded=(2,),
     in_flight=(2, 100),
     one_user=(10,),
+    by_id=(10,),
+    verified=(10,),
 )
 
 
@@ -30,8 +32,9 @@ def test_a_small_run_reports_every_part_of_right_books(tmp_path: Path) -> None:
     measured = measure(tmp_path, slow_sync=True, plan=SMALL)
     results = measured.results
     quick = {"plain_1", "plain64_2", "ours_2", "ours_100", "ours_one_user_10"}
+    quick |= {"ours_by_id_10", "ours_verified_10"}
     slow = {"slow_plain_1", "slow_plain64_2", "slow_ours_100"}
-    whole = {"ratio", "books", "slow_ratio", "slow_books", "run", "commit_holds"}
+    whole = {"ratio", "books", "slow_ratio", "slow_books", "run"}
     assert set(results) == quick | slow | whole
     for name in quick | slow:
         figures = results[name]

@@ -142,7 +142,7 @@ async def test_a_login_that_is_no_superuser_can_migrate_and_take_on_the_roles(
         assert await migrate(dsn, ("settlement",)) == []
         login = await asyncpg.connect(dsn)
         await login.execute("set role pod_coordinator")
-        await login.fetch("select * from settlement.open_writer_v1('coordinator')")
+        await login.fetch("select * from settlement.open_writer_v2('coordinator')")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await login.execute("update settlement.balance set cr = 1")
         await login.close()
