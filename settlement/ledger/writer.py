@@ -34,6 +34,7 @@ from settlement.ledger.store import WriterFenced
 BATCH_SIZE: Final = 500
 # Below that many, what a commit costs whatever its size weighs more than working side by side.
 _WORTH_HALVING: Final = 48
+_TURNS_APART: Final = 3
 QUEUE_SIZE: Final = 2_000
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 1.0
@@ -94,7 +95,6 @@ class GroupCommit:
         self._task: asyncio.Task[None] | None = None
         self._connections = AsyncExitStack()
         self._conn: CallConn | None = None
-        self._alternating = False
 
     async def __aenter__(self) -> "GroupCommit":
         assert self._task is None, "a group commit lives once"
@@ -140,27 +140,31 @@ class GroupCommit:
     async def _run(self) -> None:
         """Commit batch after batch; the next is on its way when callers of the last are told."""
         tell: Callable[[], None] = _nothing
+        untold = 0
         while True:
             if not self._queue:
                 tell()
-                tell = _nothing
+                tell, untold = _nothing, 0
                 if self._ended is not None and not self._queue:
                     return
                 await self._arrived.wait()
                 self._arrived.clear()
                 continue
-            commit = asyncio.ensure_future(self._commit(self._next_batch()))
+            batch = self._next_batch(untold)
+            commit = asyncio.ensure_future(self._commit(batch))
             await asyncio.sleep(0)  # it is sent now
             tell()
-            tell = await commit
+            tell, untold = await commit, len(batch)
 
-    def _next_batch(self) -> list[_Waiting]:
-        waiting = len(self._queue)
-        half = (
-            (waiting + 1) // 2 if waiting >= _WORTH_HALVING and not self._alternating else waiting
-        )
-        self._alternating = waiting >= _WORTH_HALVING // 2
-        return [self._queue.popleft() for _ in range(min(half, self._batch_size))]
+    def _next_batch(self, untold: int) -> list[_Waiting]:
+        """All that waits; or half, where it is nearly all there is, so that two halves take turns.
+
+        `untold` is how many hear of the last batch while this one is on its way, and may ask again.
+        """
+        size = len(self._queue)
+        if size >= _WORTH_HALVING and untold < size // _TURNS_APART:
+            size = (size + 1) // 2
+        return [self._queue.popleft() for _ in range(min(size, self._batch_size))]
 
     async def _commit(self, batch: list[_Waiting]) -> Callable[[], None]:
         """Commit a batch; what it returns tells everyone in it. Never raises."""
