@@ -49,10 +49,18 @@ class PostgresFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """Where an embedded server lives. `directory` holds `data/` and the password file."""
+    """Where an embedded server lives. `directory` holds `data/` and the password file.
+
+    `programs` is the folder of the server's programs; if nothing is said, the wheel's.
+    """
 
     directory: Path
     port: int
+    programs: Path | None = None
+
+    def program(self, name: str) -> str:
+        """The path of one of the server's programs."""
+        return str((self.programs or binaries()) / name)
 
     @property
     def data(self) -> Path:
@@ -110,7 +118,7 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start the server in the foreground of a child process; it may not be ready yet."""
     _remove_dead_lock(cluster)
-    command = [str(binaries() / "postgres"), "-D", str(cluster.data.absolute())]
+    command = [cluster.program("postgres"), "-D", str(cluster.data.absolute())]
     for name, value in {**_SETTINGS, **(settings or {}), "port": str(cluster.port)}.items():
         command += ["-c", f"{name}={value}"]
     output = log.open("ab") if log else subprocess.DEVNULL
@@ -132,7 +140,7 @@ def start(
 def is_ready(cluster: Cluster) -> bool:
     """Whether the server accepts connections."""
     answer = subprocess.run(
-        [str(binaries() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(cluster.port)],
+        [cluster.program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(cluster.port)],
         check=False,
     )
     return answer.returncode == 0
@@ -168,14 +176,14 @@ def create_database(cluster: Cluster, name: str) -> None:
     environment = {**os.environ, "PGPASSFILE": str(cluster.password_file.absolute())}
     where = ["-h", "127.0.0.1", "-p", str(cluster.port), "-U", _SUPERUSER, "-w"]
     listed = subprocess.run(
-        [str(binaries() / "psql"), *where, "-Atqc", "select datname from pg_database", "postgres"],
+        [cluster.program("psql"), *where, "-Atqc", "select datname from pg_database", "postgres"],
         check=True,
         capture_output=True,
         text=True,
         env=environment,
     )
     if name not in listed.stdout.split():
-        subprocess.run([str(binaries() / "createdb"), *where, name], check=True, env=environment)
+        subprocess.run([cluster.program("createdb"), *where, name], check=True, env=environment)
 
 
 def _initdb(cluster: Cluster, secret: Path) -> None:
@@ -183,7 +191,7 @@ def _initdb(cluster: Cluster, secret: Path) -> None:
     if os.geteuid() == 0:
         os.chown(cluster.data, _UNPRIVILEGED_ID, _UNPRIVILEGED_ID)
     command = [
-        str(binaries() / "initdb"),
+        cluster.program("initdb"),
         *("-D", str(cluster.data.absolute())),
         *("-U", _SUPERUSER, "--auth=scram-sha-256", f"--pwfile={secret.absolute()}"),
         *("--encoding=UTF8", "--locale=C", "--no-instructions", "--data-checksums"),

@@ -52,8 +52,16 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def postgres_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Cluster]:
-    """A running server that lives as long as this test process."""
-    cluster = postgres.Cluster(directory=tmp_path_factory.mktemp("postgres"), port=free_port())
+    """A running server that lives as long as this test process.
+
+    POD_TEST_POSTGRES_BIN is the folder of another version's programs, for tests that run on it.
+    """
+    programs = os.environ.get("POD_TEST_POSTGRES_BIN")
+    cluster = postgres.Cluster(
+        directory=tmp_path_factory.mktemp("postgres"),
+        port=free_port(),
+        programs=Path(programs) if programs else None,
+    )
     postgres.create(cluster)
     log = Path(cluster.directory / "log")
     process = postgres.start(cluster, log=log, settings=postgres.THROWAWAY_SETTINGS)
