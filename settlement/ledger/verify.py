@@ -1,7 +1,8 @@
 """The check of the books from their history, made while they are being written.
 
-Three passes. History: every writer's chain is followed batch by batch to a cut, re-hashed in Python
-and folded into what each account must have and what became of each hold. Holds: each was placed by
+History: every writer's chain is followed batch by batch to a cut, re-hashed in Python and folded
+into what each account must have and what became of each hold; on the way there, to the cut of one
+seal after the other, each of which must be what history makes of it. Holds: each was placed by
 a row, and those that history left open are as the books keep them. Balances: each page of accounts
 is read together with the writers' heads in one short snapshot; the fold is taken on to these heads,
 and only then are the two compared. So no snapshot is ever long, rows that arrive meanwhile are
@@ -19,11 +20,12 @@ from itertools import islice
 from uuid import UUID
 
 from settlement.db.pool import Pool
-from settlement.ledger import verify_read
+from settlement.ledger import verify_read, verify_seals
 from settlement.ledger.verify_chain import Head, Wrong
 from settlement.ledger.verify_fold import Account
 from settlement.ledger.verify_holds import RULE, Holds
 from settlement.ledger.verify_read import Record
+from settlement.ledger.verify_seals import SealCheck
 from settlement.ledger.verify_state import Progress
 
 _PAGE = 1_000
@@ -33,13 +35,14 @@ class Pass(StrEnum):
     """What is being checked."""
 
     HISTORY = "history"
+    SEALS = "seals"
     HOLDS = "holds"
     BALANCES = "balances"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """How far a pass is: batches, holds or accounts; the total where it is known."""
+    """How far a pass is: batches, seals, holds or accounts; the total where it is known."""
 
     pass_: Pass
     done: int
@@ -53,6 +56,7 @@ class Verdict:
     wrong: Wrong | None
     batches: int
     rows: int
+    seals: int
     holds: int
     accounts: int
 
@@ -70,12 +74,14 @@ async def verify(
     Raises `DatabaseUnavailable` when the database stays away, and what `told` raises.
     """
     check = _Check(pool, progress, told, page_size)
-    wrong = await check.history() or await check.holds() or await check.balances()
+    wrong = await check.seals() or await check.history()
+    wrong = wrong or await check.holds() or await check.balances()
     fold = progress.fold
     return Verdict(
         wrong=wrong,
         batches=fold.batches,
         rows=fold.rows,
+        seals=progress.sealed.seal_no,
         holds=progress.holds,
         accounts=progress.accounts,
     )
@@ -90,13 +96,41 @@ class _Check:
         self._fold = progress.fold
         self._told = told
         self._page_size = page_size
+        self._batches = 0  # how many there are, as far as was seen
 
     @property
     def _holds(self) -> Holds:
         assert self._fold.holds is not None, "a check of the books follows holds"
         return self._fold.holds
 
+    async def seals(self) -> Wrong | None:
+        """History up to the last seal's cut."""
+        progress = self._progress
+        while not progress.seals_done:
+            seal = await verify_seals.next_seal(self._pool, progress.sealed)
+            if seal is None:
+                wrong = await verify_seals.stray(self._pool)
+                progress.seals_done = wrong is None
+            else:
+                wrong = await self._seal(SealCheck(self._pool, progress.sealed, seal))
+            if wrong is not None:
+                return wrong
+            self._told(Step(pass_=Pass.SEALS, done=progress.sealed.seal_no, total=None))
+        return None
+
+    async def _seal(self, check: SealCheck) -> Wrong | None:
+        wrong = await check.begin()
+        if wrong is not None:
+            return wrong
+        heads = await verify_read.current_heads(self._pool)
+        self._batches = sum(head.head_seq for head in heads)
+        cut = check.cut(heads, self._fold.places)
+        if isinstance(cut, Wrong):
+            return cut
+        return await self._advance(cut, check) or await check.finish(self._fold)
+
     async def history(self) -> Wrong | None:
+        """History from there up to now."""
         if self._progress.history_done:
             return None
         wrong = await self._advance(await verify_read.current_heads(self._pool))
@@ -152,25 +186,33 @@ class _Check:
             self._told(Step(pass_=Pass.BALANCES, done=progress.accounts, total=None))
         return await self._late_accounts() or self._zero_sum()
 
-    async def _advance(self, cut: Sequence[Head]) -> Wrong | None:
+    async def _advance(self, cut: Sequence[Head], seal: SealCheck | None = None) -> Wrong | None:
         """Fold history up to a cut; batches of several writers go by the time they were made."""
-        total = sum(head.head_seq for head in cut)
-        self._told(Step(pass_=Pass.HISTORY, done=self._fold.batches, total=total))
+        self._batches = max(self._batches, sum(head.head_seq for head in cut))
+        self._tell_history()
         async with aclosing(verify_read.by_time(self._pool, cut, self._fold.places)) as lists:
             async for ready in lists:
                 for full in ready:
                     wrong = self._fold.take(full)
                     if wrong is not None:
                         return wrong
+                    if seal is not None:
+                        seal.take(full)
                 wrong = await self._ended(self._page_size)
+                if wrong is None and seal is not None:
+                    wrong = await seal.compare_nodes()
                 if wrong is not None:
                     return wrong
-                self._told(Step(pass_=Pass.HISTORY, done=self._fold.batches, total=total))
-        gap = self._at_heads(cut) or self._fold.at_cut()
+                self._tell_history()
+        gap = self._at_heads(cut) if seal is None else seal.unlike(cut, self._fold.places)
+        gap = gap or self._fold.at_cut()
         if gap is None:
             return await self._ended(1)
         # What is missing may be in a row that no batch has: then that one is named.
         return await self._stray() or gap
+
+    def _tell_history(self) -> None:
+        self._told(Step(pass_=Pass.HISTORY, done=self._fold.batches, total=self._batches))
 
     async def _ended(self, least: int) -> Wrong | None:
         """Look up how holds ended that were open when their first row was read, in pages."""

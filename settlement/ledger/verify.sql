@@ -37,7 +37,7 @@ select e.hold_id, e.writer_id, e.batch_seq, e.ord, e.epoch, e.recorded_at, e.eve
 -- name: txns
 -- All other events of a range of a writer's batches.
 select x.txn_id, x.writer_id, x.batch_seq, x.ord, x.epoch, x.recorded_at, x.kind, x.slot,
-       x.event_at, x.effective_on, x.external_ref, x.reverses, x.hold_id, x.hold_captured,
+       x.event_at, x.effective_on, x.external_ref, x.reverses, x.refunds, x.hold_id, x.hold_captured,
        x.available_after, x.actor, x.reason, x.meta, x.content_sha256, h.account_id, h.amount,
        h.writer_id
   from settlement.txn x

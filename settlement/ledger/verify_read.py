@@ -133,9 +133,8 @@ class _Feed:
             self._coming = asyncio.create_task(page)
 
     async def stop(self) -> None:
-        """Nobody waits for the next page any more."""
+        """Nobody wants the next page any more: let its connection come back whole."""
         if self._coming is not None:
-            self._coming.cancel()
             await asyncio.gather(self._coming, return_exceptions=True)
 
     async def _page(self) -> list[FullBatch]:

@@ -190,6 +190,7 @@ class TxnRow(NamedTuple):
     effective_on: date
     external_ref: str | None
     reverses: UUID | None
+    refunds: UUID | None
     hold_id: UUID | None
     hold_captured: int | None
     left_over: int | None
@@ -212,7 +213,8 @@ class TxnRow(NamedTuple):
             verify_hash.epoch_text(self.event_at),
             verify_hash.epoch_text(self.recorded_at),
             *(as_json(self.effective_on.isoformat()), as_json(self.external_ref)),
-            *(as_json(self.reverses), as_json(self.hold_id), as_json(self.hold_captured)),
+            *(as_json(self.reverses), as_json(self.refunds)),
+            *(as_json(self.hold_id), as_json(self.hold_captured)),
             *(as_json(self.left_over), as_json(self.actor), as_json(self.reason), self.meta),
             *(as_json(self.content_sha256.hex()), as_json(self.writer_id), as_json(self.epoch)),
             *(as_json(self.batch_seq), as_json(self.ord)),

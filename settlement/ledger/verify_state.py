@@ -10,6 +10,8 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from settlement.errors import Refused
+from settlement.ledger.seal_rows import Sealed
+from settlement.ledger.seal_tree import Part
 from settlement.ledger.verify_chain import Place, Where
 from settlement.ledger.verify_fold import Account, Fold
 from settlement.ledger.verify_holds import Held, Holds, Standing
@@ -27,10 +29,12 @@ class StateOfOtherBooks(Refused):
 
 @dataclass(kw_only=True)
 class Progress:
-    """How far a check is. History first, then holds, then balances."""
+    """How far a check is. Seals and history first, then holds, then balances."""
 
     books: str
     fold: Fold = field(default_factory=Fold)
+    sealed: Sealed = field(default_factory=Sealed)
+    seals_done: bool = False
     history_done: bool = False
     holds_done: bool = False
     last_hold: str | None = None
@@ -43,11 +47,14 @@ def dump(progress: Progress) -> str:
     """The text of a state file."""
     fold, holds = progress.fold, progress.fold.holds
     assert holds is not None, "a check of the books follows holds"
-    fields = {name: value for name, value in vars(progress).items() if name != "fold"}
+    sealed = progress.sealed
+    fields = {n: value for n, value in vars(progress).items() if n not in ("fold", "sealed")}
     return json.dumps(
         {
             "version": _VERSION,
             **fields,
+            "seal": [sealed.seal_no, sealed.hash.hex(), *_part_fields(sealed.tree)],
+            "parts": [[w, *_part_fields(part)] for w, part in sealed.parts.items()],
             "batches": fold.batches,
             "rows": fold.rows,
             "places": [[w, p.seq, p.hash.hex(), p.rows] for w, p in fold.places.items()],
@@ -61,6 +68,10 @@ def dump(progress: Progress) -> str:
             "ended": [[str(hold_id), *standing] for hold_id, standing in holds.ended.items()],
         }
     )
+
+
+def _part_fields(part: Part) -> list[object]:
+    return [part.start, [[level, root.hex()] for level, root in part.subtrees]]
 
 
 def _held_fields(held: Held) -> list[object]:
@@ -88,6 +99,8 @@ def _load(fields: dict[str, Any]) -> Progress:
     return Progress(
         books=str(fields["books"]),
         fold=_fold(fields),
+        sealed=_sealed(fields),
+        seals_done=bool(fields["seals_done"]),
         history_done=bool(fields["history_done"]),
         holds_done=bool(fields["holds_done"]),
         last_hold=None if last_hold is None else str(last_hold),
@@ -95,6 +108,18 @@ def _load(fields: dict[str, Any]) -> Progress:
         last_account=int(fields["last_account"]),
         accounts=int(fields["accounts"]),
     )
+
+
+def _sealed(fields: dict[str, Any]) -> Sealed:
+    seal_no, link, *tree = fields["seal"]
+    parts = {int(writer): _part(*part) for writer, *part in fields["parts"]}
+    sealed = Sealed(seal_no=int(seal_no), hash=bytes.fromhex(link), parts=parts)
+    sealed.tree = _part(*tree)
+    return sealed
+
+
+def _part(start: int, subtrees: list[list[Any]]) -> Part:
+    return Part(int(start), [(int(level), bytes.fromhex(root)) for level, root in subtrees])
 
 
 def _fold(fields: dict[str, Any]) -> Fold:

@@ -54,6 +54,7 @@ def moved(*, seq: int, amount: int, entry: int, debit: int = 1, credit: int = 2)
         effective_on=NOW.date(),
         external_ref=None,
         reverses=None,
+        refunds=None,
         hold_id=None,
         hold_captured=None,
         left_over=None,
