@@ -1,8 +1,9 @@
 """Builds a coordinator from its settings and keeps it running: the only place where parts meet.
 
-Start: wait for the database, be the only one, open a new life as a ledger writer, give back what an
-earlier life had set aside, then listen. End, on SIGTERM: take no more requests, let the running
-ones finish for a while, send agents away with Close 1001, settle what is left, stop.
+Start: wait for the database, be the only one, open a new life as a ledger writer, settle what an
+earlier life had delivered and give back what it had set aside, then listen. End, on SIGTERM: take
+no more requests, let the running ones finish for a while, send agents away with Close 1001, settle
+what is left, give back what is set aside, stop.
 """
 
 import asyncio
@@ -13,7 +14,6 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from uuid import UUID
 
 import structlog
 import uvicorn
@@ -33,7 +33,7 @@ from coordinator.metrics import Metrics
 from coordinator.routes import Routes
 from coordinator.sessions import Sessions
 from coordinator.tokens import o200k
-from settlement.charges import Charges, Settled, void_abandoned
+from settlement.charges import Charges, last_alive, settle_and_give_back
 from settlement.clock import Clock, SystemClock
 from settlement.db.pool import (
     TRANSIENT,
@@ -42,13 +42,13 @@ from settlement.db.pool import (
     Pool,
     only_one,
     open_pool,
+    reading,
     retried,
     transaction,
 )
 from settlement.ledger.operations import Writer
-from settlement.ledger.store import WriterFenced, open_writer
+from settlement.ledger.store import open_writer
 from settlement.ledger.writer import GroupCommit
-from settlement.money import MicroUsdc
 from settlement.settings import Address
 
 log = structlog.get_logger()
@@ -75,56 +75,6 @@ class Parts:
     journal: Journal
 
 
-class FusedCharges(Charges):
-    """The door to the books; when this process is fenced it must end, not refuse for ever."""
-
-    def __init__(self, books: GroupCommit) -> None:
-        super().__init__(books)
-        self._blown: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    async def hold(self, *, request_id: UUID, user_id: UUID, amount_microusdc: MicroUsdc) -> int:
-        """As in `Charges`; being fenced blows the fuse."""
-        with self._fused():
-            return await super().hold(
-                request_id=request_id, user_id=user_id, amount_microusdc=amount_microusdc
-            )
-
-    async def capture(
-        self, *, request_id: UUID, user_id: UUID, provider_id: UUID, gross_microusdc: MicroUsdc
-    ) -> Settled:
-        """As in `Charges`; being fenced blows the fuse."""
-        with self._fused():
-            return await super().capture(
-                request_id=request_id,
-                user_id=user_id,
-                provider_id=provider_id,
-                gross_microusdc=gross_microusdc,
-            )
-
-    async def void(self, *, request_id: UUID, reason: str) -> None:
-        """As in `Charges`; being fenced blows the fuse."""
-        with self._fused():
-            await super().void(request_id=request_id, reason=reason)
-
-    @contextmanager
-    def _fused(self) -> Generator[None]:
-        try:
-            yield
-        except WriterFenced as fenced:
-            if not self._blown.done():
-                self._blown.set_exception(fenced)
-            raise
-
-    async def watch(self) -> None:
-        """Wait until closed. Raises `WriterFenced` when the fuse blows."""
-        await self._blown
-
-    def close(self) -> None:
-        """Let `watch` end."""
-        if not self._blown.done():
-            self._blown.set_result(None)
-
-
 def assemble(
     settings: CoordinatorSettings,
     pool: Pool,
@@ -135,6 +85,9 @@ def assemble(
 ) -> Parts:
     """Join the parts; nothing runs yet."""
     metrics = Metrics()
+    metrics.watch_money(
+        reserved=lambda: charges.reserved_microusdc, leased=lambda: charges.leased_microusdc
+    )
     sessions = Sessions(StoredIdentities(pool, clock), settings.timing)
     routes = Routes(pool, sessions)
     journal = Journal(pool)
@@ -151,6 +104,7 @@ def assemble(
     desk = Desk(
         pool=pool,
         writer=books.writer,
+        charges=charges,
         clock=clock,
         shop=settings.shop,
         callers=callers,
@@ -183,14 +137,16 @@ async def running(
             _tasks() as tasks,
         ):
             writer = await retried(lambda: _take_over(pool, timer), attempts=_START_ATTEMPTS)
-            async with GroupCommit(pool, writer) as books:
-                charges = FusedCharges(books)
+            async with (
+                GroupCommit(pool, writer) as books,
+                Charges(books, pool, timer, settings.leases) as charges,
+            ):
                 parts = assemble(settings, pool, books, charges, timer, chain)
                 await retried(parts.routes.refresh, attempts=_START_ATTEMPTS)
                 async with _served(settings, parts, tasks) as address, _tasks() as guard:
-                    guard.create_task(charges.watch())
+                    watching = guard.create_task(charges.watch())
                     yield address
-                    charges.close()
+                    watching.cancel()
     finally:
         await asyncio.wait_for(pool.close(), settings.grace_seconds + 5)
 
@@ -334,13 +290,22 @@ async def _until_lost(held: Callable[[], bool]) -> None:
 
 
 async def _take_over(pool: Pool, clock: Clock) -> Writer:
-    """Begin a new life as a writer; give back what an earlier one had set aside, and say so."""
+    """Begin a new life as a writer; settle and give back what an earlier one left, and say so.
+
+    What was delivered, by the log, is settled. Of a request that was running the log does not know
+    what its user got: nobody pays for it, and it is marked `unsettled`.
+    """
     writer = await open_writer(pool, NAME)
-    voided = await void_abandoned(pool, writer)
+    async with reading(pool) as conn:
+        alive_at = await last_alive(conn, writer)
+        delivered = [] if alive_at is None else await store.delivered(conn, alive_at)
+    found = await settle_and_give_back(pool, writer, delivered)
     async with transaction(pool) as tx:
-        await store.mark_interrupted(tx, voided, clock.now())
-    if voided:
-        log.warning("requests_unsettled", count=len(voided))
+        unsettled = await store.mark_interrupted(tx, found.refused, clock.now())
+    if found.settled:
+        log.warning("requests_settled_late", count=found.settled)
+    if unsettled:
+        log.warning("requests_unsettled", count=unsettled)
     return writer
 
 

@@ -1,13 +1,12 @@
 """Ends a request: the money first, then the words that tell the user it is over.
 
-A hold ends once, by capture or by void. While the database is away both wait for it; a process that
-dies in between leaves the hold open, and the next start gives it back.
+A reservation ends once, by capture or by release. While the database is away the capture waits for
+it; what a process that dies in between had delivered and written down, the next start settles.
 """
 
 import asyncio
 import contextlib
 import dataclasses
-from uuid import UUID
 
 import structlog
 
@@ -17,12 +16,12 @@ from coordinator.journal import Entry, Outcome
 from coordinator.meter import Reading
 from coordinator.metrics import Metrics
 from coordinator.offers import Offer
-from coordinator.order import Log, Money, Served, Tried
+from coordinator.order import Log, Served, Tried
 from coordinator.transcode import sse
 from coordinator.transcode.answer import Fold
 from settlement.charges import Settled
 from settlement.clock import Clock
-from settlement.errors import PodError, Unavailable
+from settlement.errors import Unavailable
 from settlement.money import MicroUsdc
 
 log = structlog.get_logger()
@@ -57,21 +56,20 @@ class AnswerUnsettled(Unavailable):
 class Conclude:
     """Settles and finishes answers."""
 
-    def __init__(self, *, money: Money, journal: Log, clock: Clock, metrics: Metrics) -> None:
-        self._money = money
+    def __init__(self, *, journal: Log, clock: Clock, metrics: Metrics) -> None:
         self._journal = journal
         self._clock = clock
         self._metrics = metrics
-        self._later: set[asyncio.Future[None]] = set()
 
     async def deliver_end(self, served: Served, tried: Tried, reply: Reply) -> None:
         """Capture what was delivered, then give the user the end of the answer."""
         attempted = tried.attempted
         left = attempted.ending is Ending.LEFT
         if left and not (tried.outlet.begun and attempted.output_tokens):
-            return await self._abandon(served, reply)
+            return self._abandon(served, reply)
         reading = Reading(input_tokens=served.input_tokens, output_tokens=attempted.output_tokens)
-        gross = meter.bill(tried.offer.price, reading, held_microusdc=served.held_microusdc)
+        reserved = served.reservation.amount_microusdc
+        gross = meter.bill(tried.offer.price, reading, reserved_microusdc=reserved)
         settled = await self._settle(served, tried, gross)
         if settled is None:
             return await self._say_unsettled(tried, reply)
@@ -86,12 +84,12 @@ class Conclude:
                 tried.fold.add(part.chunk)
         if attempted.ending is Ending.CUT:
             tried.fold.cut()
-        headers = headers_for(served, tried.offer, settled.available_microusdc)
+        headers = headers_for(served, tried.offer, settled.balance_microusdc)
         body = tried.fold.body(reading, gross_microusdc=gross)
         return await reply.whole(headers, body)
 
-    async def _abandon(self, served: Served, reply: Reply) -> None:
-        await self.void(served, Outcome.ABANDONED, "nothing was delivered")
+    def _abandon(self, served: Served, reply: Reply) -> None:
+        self.release(served, Outcome.ABANDONED, "nothing was delivered")
         if not reply.left:
             raise Overrun
 
@@ -102,14 +100,15 @@ class Conclude:
             output_tokens=tried.attempted.output_tokens,
             claimed_input_tokens=claim.input_tokens if claim else None,
             claimed_output_tokens=claim.output_tokens if claim else None,
+            held_microusdc=served.reservation.amount_microusdc,
             gross_microusdc=gross,
         )
-        served.hold_ended = True
+        served.is_over = True
         # Shielded: a user who hangs up now has had the answer, and its price is due.
         return await asyncio.shield(asyncio.ensure_future(self._capture(served, tried, gross)))
 
     async def _capture(self, served: Served, tried: Tried, gross: MicroUsdc) -> Settled | None:
-        written = asyncio.ensure_future(self._journal.write(self._closed(served)))
+        written = self._journal.write(self._closed(served))
         try:
             settled = await self._captured(served, tried, gross)
         except Exception:
@@ -128,18 +127,15 @@ class Conclude:
     async def _captured(self, served: Served, tried: Tried, gross: MicroUsdc) -> Settled:
         while True:
             with contextlib.suppress(Unavailable):
-                return await self._money.capture(
-                    request_id=served.order.request_id,
-                    user_id=served.order.user_id,
-                    provider_id=tried.offer.provider_id,
-                    gross_microusdc=gross,
+                return await served.reservation.capture(
+                    provider_id=tried.offer.provider_id, gross_microusdc=gross
                 )
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def break_off(self, served: Served, tried: Tried, reply: Reply) -> None:
         """The provider failed in the middle: nobody pays, and the stream does not end cleanly."""
         failure = tried.attempted.failure
-        await self.void(served, Outcome.FAILED, failure.code if failure else "failed")
+        self.release(served, Outcome.FAILED, failure.code if failure else "failed")
         await reply.write(tried.fold.error_event(BROKEN))
         await reply.end()
 
@@ -149,35 +145,11 @@ class Conclude:
             return await reply.end()
         raise AnswerUnsettled
 
-    def give_back_later(self, request_id: UUID) -> None:
-        """Nobody knows whether the hold of this request was placed: see that it does not stay."""
-        task = asyncio.ensure_future(self._give_back(request_id))
-        self._later.add(task)
-        task.add_done_callback(self._later.discard)
-
-    async def _give_back(self, request_id: UUID) -> None:
-        while True:
-            try:
-                await self._money.void(request_id=request_id, reason="hold unanswered")
-            except Unavailable:
-                await asyncio.sleep(_PAUSE_SECONDS)
-            except PodError:
-                return  # it was never placed
-            else:
-                return
-
-    async def void(self, served: Served, outcome: Outcome, reason: str) -> None:
-        """Give the hold back; nobody pays."""
-        served.hold_ended = True
+    def release(self, served: Served, outcome: Outcome, reason: str) -> None:
+        """End the request at no price."""
+        served.is_over = True
         served.note(outcome=outcome, failure=reason[:500])
-        await asyncio.shield(asyncio.ensure_future(self._void(served, reason)))
-
-    async def _void(self, served: Served, reason: str) -> None:
-        while True:
-            with contextlib.suppress(Unavailable):
-                await self._money.void(request_id=served.order.request_id, reason=reason[:200])
-                break
-            await asyncio.sleep(_PAUSE_SECONDS)
+        served.reservation.release()
         self._journal.note(self._closed(served))
 
     def _closed(self, served: Served) -> Entry:

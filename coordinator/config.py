@@ -1,6 +1,6 @@
 """The coordinator's settings, read once from the environment and the settings file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from solders.pubkey import Pubkey
 
@@ -9,6 +9,7 @@ from coordinator.api.desk import Shop
 from coordinator.limits import HttpLimits
 from coordinator.order import Limits
 from settlement.chain.program import Deployment
+from settlement.charges import LeaseTerms
 from settlement.settings import Address, SettingInvalid, SettingsReader
 
 DEFAULT_LISTEN = "127.0.0.1:8402"
@@ -26,6 +27,7 @@ class CoordinatorSettings:
     http: HttpLimits
     limits: Limits
     timing: Timing
+    leases: LeaseTerms = field(default_factory=LeaseTerms)
     pool_size: int
     grace_seconds: int
 
@@ -43,6 +45,7 @@ def read(reader: SettingsReader) -> CoordinatorSettings:
         http=_http(reader),
         limits=_limits(reader),
         timing=_timing(reader),
+        leases=_leases(reader),
         pool_size=reader.integer("POD_COORDINATOR_POOL_SIZE", 12, least=6),
         grace_seconds=reader.integer("POD_COORDINATOR_GRACE_SECONDS", 5),
     )
@@ -92,6 +95,14 @@ def _limits(reader: SettingsReader) -> Limits:
         default_output_tokens=reader.integer("POD_COORDINATOR_DEFAULT_TOKENS", 4_096, least=1),
         attempts=reader.integer("POD_COORDINATOR_ATTEMPTS", 3, least=1),
         buffer_bytes=reader.integer("POD_COORDINATOR_BUFFER_BYTES", 1_048_576, least=4_096),
+    )
+
+
+def _leases(reader: SettingsReader) -> LeaseTerms:
+    return LeaseTerms(
+        # The most that is set aside for one user ahead of need, and how long it is.
+        cap_microusdc=reader.integer("POD_COORDINATOR_LEASE_MICROUSDC", 5_000_000, least=1),
+        lifetime_seconds=reader.integer("POD_COORDINATOR_LEASE_SECONDS", 600, least=10),
     )
 
 

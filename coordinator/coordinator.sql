@@ -94,23 +94,30 @@ on conflict (request_id) do update set
   output_per_1m_microusdc = excluded.output_per_1m_microusdc,
   output_tokens = excluded.output_tokens, claimed_input_tokens = excluded.claimed_input_tokens,
   claimed_output_tokens = excluded.claimed_output_tokens,
+  held_microusdc = excluded.held_microusdc,
   gross_microusdc = excluded.gross_microusdc, first_chunk_ms = excluded.first_chunk_ms,
   failure = excluded.failure, ended_at = excluded.ended_at
 
--- name: mark_unsettled
--- Requests whose hold an earlier life of this process left open: given back, nobody paid.
-insert into coordinator.request as r
-  (request_id, user_id, model, streamed, started_at, outcome, attempts, held_microusdc, ended_at)
-select h.hold_id, substring(a.name from '^user:(.*)$')::uuid, 'unknown', false, $2, 'unsettled', 0,
-       h.amount, $2
-  from settlement.hold h join settlement.account a using (account_id)
- where h.hold_id = any ($1)
-on conflict (request_id) do update set
-  outcome = 'unsettled', gross_microusdc = null, ended_at = coalesce(r.ended_at, excluded.ended_at)
+-- name: get_delivered
+-- Requests, from this id on, that were delivered since a moment and that the books do not have.
+select r.request_id, r.user_id, r.provider_id, r.gross_microusdc, r.ended_at as delivered_at
+  from coordinator.request r
+  left join lateral (select true as is_there from settlement.charge c
+                      where c.request_id = r.request_id limit 1) as c on true
+ where r.request_id >= $1::uuid and r.ended_at >= $2::timestamptz
+   and r.outcome in ('settled', 'cut', 'left') and r.provider_id is not null
+   and r.gross_microusdc is not null and c.is_there is null
+ order by r.request_id
 
--- name: mark_lost
--- Rows an earlier life of this process left open though their hold has ended.
-update coordinator.request set outcome = 'lost' where outcome = 'open'
+-- name: mark_interrupted
+-- Rows an earlier life of this process left open, and those that the books refused to settle.
+update coordinator.request r
+   set outcome = case when (select true from settlement.charge c
+                             where c.request_id = r.request_id limit 1) then 'lost'
+                      else 'unsettled' end,
+       gross_microusdc = null, ended_at = coalesce(r.ended_at, $2)
+ where r.outcome = 'open' or r.request_id = any ($1::uuid[])
+returning r.outcome
 
 -- name: get_transactions
 -- The settled requests an operator earned by, newest first.

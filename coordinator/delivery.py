@@ -70,6 +70,16 @@ class Outlet(Protocol):
         ...
 
 
+class Cover(Protocol):
+    """How many output tokens may be delivered: what is reserved pays for them."""
+
+    tokens: int
+
+    async def more(self) -> bool:
+        """Reserve for more; False when there will be no more."""
+        ...
+
+
 class StreamOutlet:
     """Passes the provider's events on, byte for byte."""
 
@@ -123,7 +133,7 @@ class Ending(Enum):
     """How an attempt ended."""
 
     COMPLETE = "complete"
-    CUT = "cut"  # the provider went on past what is set aside
+    CUT = "cut"  # the provider went on past what is paid for
     LEFT = "left"  # the user hung up or reads too slowly
     FAILED = "failed"
 
@@ -140,22 +150,22 @@ class Attempted:
 
 
 class Attempt:
-    """Serves one job into one outlet, within a limit of output tokens."""
+    """Serves one job into one outlet, within what is reserved for it."""
 
     def __init__(
-        self, job: Job, outlet: Outlet, fold: Fold, count: OutputCount, *, limit: int, choices: int
+        self, job: Job, outlet: Outlet, fold: Fold, count: OutputCount, cover: Cover, choices: int
     ) -> None:
         self._job = job
         self._outlet = outlet
         self._fold = fold
         self._count = count
-        self._limit = limit
+        self._cover = cover
         self._choices = choices
         self._reader = Reader()
         self._kept_back: list[Part] = []
 
     async def run(self) -> Attempted:
-        """Until the job ends, the limit is reached, or the user has left."""
+        """Until the job ends, nothing more is paid for, or the user has left."""
         try:
             while (data := await self._job.next()) is not None:
                 if not data:
@@ -192,7 +202,7 @@ class Attempt:
                 raise AssertionError("a job that gives nothing more has ended")
 
     async def _take(self, parts: list[Part]) -> bool:
-        """Deliver what may be delivered now; False when the limit is reached."""
+        """Deliver what may be delivered now; False when nothing more is paid for."""
         ready: list[Part] = []
         fits = True
         for part in parts:
@@ -200,7 +210,7 @@ class Attempt:
             if chunk is not None:
                 if chunks.is_usage_only(chunk):
                     continue  # the user gets our count instead
-                fits = self._count.fits(_texts(chunk), limit_tokens=self._limit)
+                fits = await self._fits(chunk)
                 if not fits:
                     break
                 self._fold.identify(chunk)
@@ -210,6 +220,14 @@ class Attempt:
             await self._outlet.deliver(ready)
         return fits
 
+    async def _fits(self, chunk: Chunk) -> bool:
+        """Count the chunk in if it is paid for, once more is reserved if need be."""
+        texts = _texts(chunk)
+        while not self._count.fits(texts, limit_tokens=self._cover.tokens):
+            if not await self._cover.more():
+                return False
+        return True
+
     def _failed(self, failure: Failed) -> Attempted:
         return self._attempted(Ending.FAILED, failure)
 
@@ -218,7 +236,7 @@ class Attempt:
         return Attempted(
             ending=ending,
             # Clamped: a sum over pieces is, very rarely, below the count of the whole.
-            output_tokens=min(self._count.total(), self._limit),
+            output_tokens=min(self._count.total(), self._cover.tokens),
             claim=end.claim if isinstance(end, Done) else None,
             failure=failure,
             kept_back=tuple(self._kept_back),

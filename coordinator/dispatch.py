@@ -1,10 +1,12 @@
-"""The parent of a paid request: match, hold, relay, meter, settle.
+"""The parent of a paid request: match, reserve, relay, meter, settle.
 
-    rank the offers → set aside the worst case → try offers in order until one delivers
-        → capture what was delivered, or void → only then tell the user that it is complete
+    rank the offers → reserve what it will likely cost → try offers in order until one delivers,
+        reserving more as the answer grows
+        → capture what was delivered, or release → only then tell the user that it is complete
 
-Every path ends the hold exactly once. A provider that fails before the user has seen anything is
-replaced by the next; one that fails later ends the stream with an error, and nobody pays.
+Every path ends the reservation exactly once. A provider that fails before the user has seen
+anything is replaced by the next; one that fails later ends the stream with an error, and nobody
+pays.
 """
 
 import asyncio
@@ -14,20 +16,23 @@ import structlog
 from coordinator import match
 from coordinator.agent import Session
 from coordinator.conclude import Conclude, headers_for
-from coordinator.delivery import Attempt, FoldOutlet, Outlet, Reply, StreamOutlet
+from coordinator.delivery import Attempt, Ending, FoldOutlet, Outlet, Reply, StreamOutlet
 from coordinator.journal import Outcome
 from coordinator.metrics import Metrics
 from coordinator.offers import Offer, model_key
 from coordinator.order import Limits, Log, Market, Money, Order, Served, Tried, monotonic
 from coordinator.relay import Failed, Job
-from coordinator.reserve import Reserve
+from coordinator.reserve import Allowance, Reserve
 from coordinator.tokens.o200k import Count
 from coordinator.tokens.output import OutputCount
 from coordinator.transcode.answer import Fold
 from settlement.clock import Clock, new_id
+from settlement.db.pool import DatabaseUnavailable
 from settlement.errors import Refused, Unavailable
 
 log = structlog.get_logger()
+
+_LOG_SECONDS = 30
 
 
 class ShuttingDown(Unavailable):
@@ -59,7 +64,7 @@ class Dispatch:
         self._metrics = metrics
         self._limits = limits
         self._reserve = Reserve(money, clock, limits)
-        self._conclude = Conclude(money=money, journal=journal, clock=clock, metrics=metrics)
+        self._conclude = Conclude(journal=journal, clock=clock, metrics=metrics)
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -91,17 +96,22 @@ class Dispatch:
     async def _serve(self, order: Order, reply: Reply) -> None:
         input_tokens = sum(self._count(text) for text in order.ask.texts)
         offers = self._ranked(order)
+        served = await self._reserve.place(order, offers, input_tokens)
+        logged = self._journal.write(served.entry)
         try:
-            served = await self._reserve.place(order, offers, input_tokens)
-        except Unavailable:
-            self._conclude.give_back_later(order.request_id)
-            raise
-        self._journal.note(served.entry)
-        try:
+            if order.ask.stream:
+                await self._known(logged)
             await self._try_each(served, offers, reply)
         finally:
-            if not served.hold_ended:
-                await self._conclude.void(served, Outcome.FAILED, "broke")
+            if not served.is_over:
+                self._conclude.release(served, Outcome.FAILED, "broke")
+
+    async def _known(self, logged: "asyncio.Future[None]") -> None:
+        """Nobody is answered of whom a crash would leave no trace."""
+        try:
+            await asyncio.wait_for(logged, _LOG_SECONDS)
+        except TimeoutError:
+            raise DatabaseUnavailable(problem="the request log does not answer") from None
 
     def _ranked(self, order: Order) -> list[Offer]:
         if order.wish.pinned:
@@ -118,8 +128,16 @@ class Dispatch:
             per_choice = self._reserve.pays_for(served, offer)
             session = self._market.session(offer.provider_id)
             if per_choice < 1 or session is None or not session.online or session.free_slots < 1:
-                continue  # things changed while the money was set aside
-            tried = await self._try(served, offer, session, per_choice, reply)
+                continue  # things changed while the money was reserved
+            allowance = Allowance(
+                served.reservation,
+                offer.price,
+                input_tokens=served.input_tokens,
+                most_tokens=per_choice * served.order.ask.choices,
+            )
+            if allowance.tokens < 1 and not await allowance.more():
+                continue  # dearer than what is left
+            tried = await self._try(served, offer, session, per_choice, allowance, reply)
             failure = tried.attempted.failure
             if failure is None:
                 return await self._conclude.deliver_end(served, tried, reply)
@@ -128,13 +146,19 @@ class Dispatch:
             if tried.outlet.begun:
                 return await self._conclude.break_off(served, tried, reply)
         reason = failures[-1].code if failures else "no provider was free any more"
-        await self._conclude.void(served, Outcome.FAILED, reason)
+        self._conclude.release(served, Outcome.FAILED, reason)
         if any(failure.users_mistake for failure in failures):
             raise BackendRefused
         raise match.NoProvider(served.order.ask.model)
 
     async def _try(
-        self, served: Served, offer: Offer, session: Session, per_choice: int, reply: Reply
+        self,
+        served: Served,
+        offer: Offer,
+        session: Session,
+        per_choice: int,
+        allowance: Allowance,
+        reply: Reply,
     ) -> Tried:
         ask = served.order.ask
         job = Job(new_id(self._clock), now=monotonic(), buffer_bytes=self._limits.buffer_bytes)
@@ -146,9 +170,8 @@ class Dispatch:
             output_per_1m_microusdc=offer.price.output_per_1m_microusdc,
         )
         fold, outlet = self._outlet(served, offer, reply)
-        limit = per_choice * ask.choices
         count = OutputCount(self._count)
-        attempt = Attempt(job, outlet, fold, count, limit=limit, choices=ask.choices)
+        attempt = Attempt(job, outlet, fold, count, allowance, ask.choices)
         request = ask.for_provider(provider_model_id=offer.provider_model_id, max_tokens=per_choice)
         reply.watch(job)
         try:
@@ -158,6 +181,8 @@ class Dispatch:
             reply.watch(None)
             await session.release(job)
         session.spend(served.input_tokens + attempted.output_tokens, monotonic())
+        if attempted.ending is Ending.COMPLETE:
+            self._reserve.observe(served, attempted.output_tokens)
         if job.first_chunk_at is not None:
             served.note(first_chunk_ms=int((job.first_chunk_at - served.begun_at) * 1000))
         return Tried(offer=offer, outlet=outlet, fold=fold, attempted=attempted)

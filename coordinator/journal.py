@@ -88,12 +88,12 @@ class Journal:
         self._waiting[entry.request_id] = entry
         self._wake.set()
 
-    async def write(self, entry: Entry) -> None:
-        """Write this and wait until it is durable."""
-        future = asyncio.get_running_loop().create_future()
+    def write(self, entry: Entry) -> "asyncio.Future[None]":
+        """Write this soon; done when it is durable."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._written.append(future)
         self.note(entry)
-        await future
+        return future
 
     async def run(self) -> None:
         """Write until stopped, and then what still waits; a database that is away is waited for."""

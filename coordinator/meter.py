@@ -1,8 +1,8 @@
 """What a request may cost and what it did cost. Pure, integers only.
 
 Counts are ours: tokens of the o200k vocabulary in the text that went in and the text that was
-delivered. Before a request runs, the worst case is set aside; the number of output tokens a
-provider may produce is derived back from what is set aside, so the bill can never exceed it.
+delivered. How many output tokens may be delivered is derived back from what is reserved for the
+request, so the bill can never exceed it.
 """
 
 from collections.abc import Iterable
@@ -35,8 +35,8 @@ def affordable_output_tokens(price: Price, *, input_tokens: int, budget_microusd
     return max(0, left // price.output_per_1m_microusdc)
 
 
-def bill(price: Price, reading: Reading, *, held_microusdc: int) -> MicroUsdc:
-    """The gross of a request; never more than what was set aside for it."""
+def bill(price: Price, reading: Reading, *, reserved_microusdc: int) -> MicroUsdc:
+    """The gross of a request; never more than what was reserved for it."""
     gross = gross_for(price, input_tokens=reading.input_tokens, output_tokens=reading.output_tokens)
-    assert gross <= held_microusdc, "the stream is cut before it exceeds what is set aside"
+    assert gross <= reserved_microusdc, "the stream is cut before it exceeds what is reserved"
     return gross

@@ -1,5 +1,7 @@
 """What the coordinator counts, under names with their units."""
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from coordinator.journal import Entry
@@ -51,6 +53,15 @@ class Metrics:
             "Agents connected now.",
             registry=self.registry,
         )
+
+    def watch_money(self, *, reserved: Callable[[], int], leased: Callable[[], int]) -> None:
+        """Show what is set aside, whenever somebody looks."""
+        for name, help_text, amount in (
+            ("reserved", "Reserved for running requests, in microunits of USDC.", reserved),
+            ("leased", "Set aside for requests that run or will, in microunits of USDC.", leased),
+        ):
+            gauge = Gauge(f"pod_coordinator_{name}_microusdc", help_text, registry=self.registry)
+            gauge.set_function(amount)
 
     def request_ended(self, entry: Entry) -> None:
         """Count a finished row of the request log."""

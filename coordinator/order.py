@@ -14,25 +14,26 @@ from coordinator.match import Candidate, Wish
 from coordinator.offers import Offer
 from coordinator.transcode.answer import Fold
 from coordinator.transcode.request import ChatRequest
-from settlement.charges import Settled
+from settlement.charges import Reservation
 from settlement.money import MicroUsdc
 
 
 class Money(Protocol):
     """The door to the books: `settlement.charges.Charges`, or a test's own."""
 
-    async def hold(self, *, request_id: UUID, user_id: UUID, amount_microusdc: MicroUsdc) -> int:
-        """Set aside; what is available after it. Raises `InsufficientBalance`."""
+    async def reserve(
+        self,
+        *,
+        request_id: UUID,
+        user_id: UUID,
+        amount_microusdc: MicroUsdc,
+        least_microusdc: MicroUsdc,
+    ) -> Reservation:
+        """So much for a request, or as much as there is. Raises `InsufficientBalance`."""
         ...
 
-    async def capture(
-        self, *, request_id: UUID, user_id: UUID, provider_id: UUID, gross_microusdc: MicroUsdc
-    ) -> Settled:
-        """Spend what was set aside; durable when it returns."""
-        ...
-
-    async def void(self, *, request_id: UUID, reason: str) -> None:
-        """Give back what was set aside."""
+    async def spendable(self, user_id: UUID) -> int:
+        """What the user has now, but for what running requests have reserved."""
         ...
 
 
@@ -43,8 +44,8 @@ class Log(Protocol):
         """Write this soon."""
         ...
 
-    async def write(self, entry: Entry) -> None:
-        """Write this; durable when it returns."""
+    def write(self, entry: Entry) -> "asyncio.Future[None]":
+        """Write this soon; done when it is durable."""
         ...
 
 
@@ -87,6 +88,7 @@ class _Changes(TypedDict, total=False):
     input_per_1m_microusdc: int
     output_per_1m_microusdc: int
     output_tokens: int
+    held_microusdc: int
     claimed_input_tokens: int | None
     claimed_output_tokens: int | None
     gross_microusdc: int
@@ -96,15 +98,15 @@ class _Changes(TypedDict, total=False):
 
 @dataclass(kw_only=True)
 class Served:
-    """What is known of a request while it runs: its log entry grows, its hold ends once."""
+    """What is known of a request while it runs: its log entry grows, its reservation ends once."""
 
     order: Order
     entry: Entry
     input_tokens: int
-    held_microusdc: MicroUsdc
+    reservation: Reservation
     balance_microusdc: int  # what the user could spend before this request
     begun_at: float
-    hold_ended: bool = False
+    is_over: bool = False
 
     def note(self, **changes: Unpack[_Changes]) -> None:
         """Write down what became known."""

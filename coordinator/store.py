@@ -6,14 +6,18 @@ Credentials come in here as their SHA-256 and nothing else: `fingerprint` is the
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from settlement.charges import Delivered
 from settlement.db.pool import ReadConn, Tx
 from settlement.db.sql import load
 from settlement.money import MicroUsdc
 
 _SQL = load("coordinator", "coordinator.sql")
+# What is delivered is settled within moments; a request runs for minutes at most.
+_SETTLING = timedelta(minutes=5)
+_LONGEST_REQUEST = timedelta(hours=1)
 
 
 def fingerprint(credential: str) -> bytes:
@@ -148,10 +152,25 @@ async def write_requests(tx: Tx, rows: Sequence[tuple[object, ...]]) -> None:
     await tx.execute(_SQL["write_requests"], *(list(column) for column in zip(*rows, strict=True)))
 
 
-async def mark_interrupted(tx: Tx, voided: Sequence[UUID], now: datetime) -> None:
-    """Finish the rows an earlier life of this process left open."""
-    await tx.execute(_SQL["mark_unsettled"], list(voided), now)
-    await tx.execute(_SQL["mark_lost"])
+async def delivered(conn: ReadConn, alive_at: datetime) -> list[Delivered]:
+    """Requests that the books do not have, delivered since an earlier life was last seen alive.
+
+    What it delivered a while before that it had settled too.
+    """
+    since = alive_at - _SETTLING
+    rows = await conn.fetch(_SQL["get_delivered"], _first_id(since - _LONGEST_REQUEST), since)
+    return [Delivered(**row) for row in rows]
+
+
+def _first_id(moment: datetime) -> UUID:
+    """Smaller than every version-7 id of this moment and later."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
+async def mark_interrupted(tx: Tx, refused: Sequence[UUID], now: datetime) -> int:
+    """Finish the rows an earlier life of this process left open; how many nobody paid for."""
+    rows = await tx.fetch(_SQL["mark_interrupted"], list(refused), now)
+    return sum(row["outcome"] == "unsettled" for row in rows)
 
 
 async def earnings(conn: ReadConn, provider_id: UUID, *, before: UUID, limit: int) -> list[Earning]:

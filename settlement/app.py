@@ -22,7 +22,7 @@ from settlement.config import ReconcileSettings, SignerSettings, WorkerSettings
 from settlement.db.pool import TRANSIENT, AlreadyRunning, Pool, only_one
 from settlement.ledger import charge_days
 from settlement.ledger.operations import Writer
-from settlement.ledger.store import WriterFenced, open_writer
+from settlement.ledger.store import WriterFenced, give_back_expired, open_writer
 from settlement.metrics import SignerMetrics, WorkerMetrics
 from settlement.observability import Health, status_server
 from settlement.payouts import bond_funding
@@ -44,6 +44,8 @@ _WRITER = "settlement"
 _LOCK = "settlement-worker"
 _POOL_SIZE = 6
 _STANDBY_SECONDS = 0.5
+# Leases live for minutes; a dead process's money comes back this much later at most.
+_LEASES_SECONDS = 10.0
 _CHARGE_DAYS_SECONDS = 3_600.0
 # Shorter than the client's own: health should say soon that the node is away.
 _RETRY = RetryPolicy(attempts=4, longest_pause_seconds=1.0, total_seconds=5.0)
@@ -153,6 +155,12 @@ def _loops(worker: _Worker, writer: Writer) -> tuple[Coroutine[Any, Any, None], 
             every_seconds=_CHARGE_DAYS_SECONDS,
             standing=worker.standing,
         ),
+        repeat(
+            partial(_lease_round, worker, writer),
+            part="leases",
+            every_seconds=_LEASES_SECONDS,
+            standing=worker.standing,
+        ),
     )
 
 
@@ -176,6 +184,13 @@ async def _bond_round(worker: _Worker, writer: Writer) -> None:
         clock=worker.clock,
     )
     worker.metrics.bonds_requested(made)
+
+
+async def _lease_round(worker: _Worker, writer: Writer) -> None:
+    given_back = await give_back_expired(worker.pool, writer)
+    if given_back:
+        _log.warning("leases_given_back", count=len(given_back))
+    worker.metrics.leases_given_back(len(given_back))
 
 
 def _days_told(worker: _Worker, ahead: int) -> None:

@@ -63,6 +63,11 @@ class WorkerMetrics:
             "Days after today that requests can be settled in; fewer than 2 is an alarm",
             registry=self.registry,
         )
+        self._leases = Counter(
+            "settlement_leases_given_back_total",
+            "Leases given back for processes that are gone",
+            registry=self.registry,
+        )
         for vault in Vault:
             self._difference.labels(vault=vault.value)
         for verdict in Verdict:
@@ -91,6 +96,10 @@ class WorkerMetrics:
         self._slot.set(found.slot)
         for line in found.lines:
             self._difference.labels(vault=line.vault.value).set(line.difference_microusdc)
+
+    def leases_given_back(self, count: int) -> None:
+        """Leases of processes that died, given back by us."""
+        self._leases.inc(count)
 
     def charge_days(self, ahead: int) -> None:
         """How many days ahead there is a partition for."""

@@ -13,6 +13,7 @@ from coordinator.limits import SlidingWindow
 from coordinator.routes import Routes
 from coordinator.sessions import Sessions
 from settlement.chain.program import Deployment
+from settlement.charges import Charges
 from settlement.clock import Clock
 from settlement.db.pool import Pool
 from settlement.ledger.operations import Writer
@@ -47,6 +48,7 @@ class Desk:
 
     pool: Pool
     writer: Writer
+    charges: Charges
     clock: Clock
     shop: Shop
     callers: Callers

@@ -11,9 +11,7 @@ from coordinator.api.desk import Desk, desk_of, told
 from coordinator.order import monotonic
 from settlement import deposits
 from settlement.clock import new_id
-from settlement.db.pool import reading, transaction
-from settlement.ledger import accounts
-from settlement.ledger.store import balance
+from settlement.db.pool import transaction
 
 router = APIRouter(tags=["users"])
 
@@ -52,15 +50,14 @@ async def register(request: Request) -> Response:
 
 @router.get("/proxy/{token}/balance", summary="What a token can still spend")
 async def show_balance(request: Request, token: str) -> Response:
-    """`usdc_balance` is in microunits of USDC; what running requests set aside is not in it."""
+    """`usdc_balance` is in microunits of USDC; what running requests reserved is not in it."""
     desk = desk_of(request)
     caller = await desk.callers.known(token)
-    async with reading(desk.pool) as conn:
-        now = await balance(conn, accounts.user(caller.user.user_id))
+    now = await desk.charges.spendable(caller.user.user_id)
     return told(
         {
             "api_token": token,
-            "usdc_balance": max(0, now.available_microusdc),
+            "usdc_balance": max(0, now),
             "credit_balance": 0,
             "deposit_code": caller.user.deposit_code.hex(),
             "is_active": caller.activated,

@@ -28,6 +28,7 @@ ROLES = {
 ROLE_OF_FILE = {
     "settlement/deposits.sql": "pod_coordinator",
     "settlement/bonds/bonds.sql": "pod_indexer",
+    "settlement/charges/charges.sql": "pod_coordinator",
     "settlement/ledger/ledger.sql": "pod_coordinator",
     "settlement/ledger/upkeep.sql": "pod_settlement",
     "settlement/ledger/verify.sql": "pod_finance",

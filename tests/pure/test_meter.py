@@ -37,7 +37,7 @@ def test_what_is_affordable_fits_and_one_token_more_does_not(
 def test_a_bill_is_exact_and_its_shares_add_up(price: Price, went_in: int, came_out: int) -> None:
     reading = Reading(input_tokens=went_in, output_tokens=came_out)
     held = MicroUsdc(2**62)
-    gross = bill(price, reading, held_microusdc=held)
+    gross = bill(price, reading, reserved_microusdc=held)
     exact = went_in * price.input_per_1m_microusdc + came_out * price.output_per_1m_microusdc
     assert gross * 1_000_000 >= exact > (gross - 1) * 1_000_000
     share = split_gross(gross)
@@ -48,11 +48,11 @@ def test_a_bill_is_exact_and_its_shares_add_up(price: Price, went_in: int, came_
 def test_the_worked_example_of_the_docs() -> None:
     price = Price(input_per_1m_microusdc=400_000, output_per_1m_microusdc=600_000)
     reading = Reading(input_tokens=50_000, output_tokens=20_000)
-    assert bill(price, reading, held_microusdc=MicroUsdc(32_000)) == 32_000
+    assert bill(price, reading, reserved_microusdc=MicroUsdc(32_000)) == 32_000
     assert split_gross(MicroUsdc(32_000)).operator_microusdc == 25_600
 
 
 def test_a_bill_above_what_was_set_aside_is_a_bug() -> None:
     price = Price(input_per_1m_microusdc=1_000_000, output_per_1m_microusdc=1_000_000)
     with pytest.raises(AssertionError):
-        bill(price, Reading(input_tokens=5, output_tokens=6), held_microusdc=10)
+        bill(price, Reading(input_tokens=5, output_tokens=6), reserved_microusdc=10)

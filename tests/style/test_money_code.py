@@ -8,7 +8,7 @@ from tests.style.sources import package_files, tree_of
 
 MONEY = (
     "settlement/money.py",
-    "settlement/charges.py",
+    "settlement/charges/",
     "settlement/deposits.py",
     "settlement/withdrawals.py",
     "settlement/ledger/",

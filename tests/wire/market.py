@@ -219,7 +219,7 @@ class Market:
         await self.until_serving(provider.operator, list(provider.backend.models))
 
     async def until_settled(self, user: User) -> None:
-        """Wait until nothing is set aside for the user."""
+        """Wait until no request of the user runs any more."""
 
         async def settled() -> bool:
             return await self.held(user) == 0
@@ -255,12 +255,13 @@ class Market:
         return held.net_microusdc
 
     async def held(self, user: User) -> int:
-        """What is set aside for the user's running requests, microunits."""
+        """What running requests of the user have reserved, microunits: all they cannot spend."""
         async with reading(self.pool) as conn:
             owner = await deposits.owner_of_code(conn, user.deposit_code)
             assert isinstance(owner, deposits.UserCode)
             account = AccountName(f"user:{owner.user_id}")
-            return (await store.balance(conn, account)).held_microusdc
+            has = (await store.balance(conn, account)).net_microusdc
+        return has - await self.balance(user)
 
     def start(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
         """Run something beside the test; ended with it."""

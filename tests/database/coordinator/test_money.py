@@ -49,7 +49,7 @@ async def test_overspending_is_impossible_at_once(database: Database) -> None:
         assert await w.balance(user) == funded - gross >= 0
         earned = (await w.earned(operator)).net_microusdc
         assert earned + await w.treasury() == gross
-        assert await w.held() == 0
+        assert await w.reserved() == 0
 
 
 async def test_the_last_token_can_be_spent(database: Database) -> None:

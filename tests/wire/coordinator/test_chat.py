@@ -46,7 +46,7 @@ async def test_an_unstreamed_answer_is_folded_priced_and_settled(database: Datab
         assert await w.balance(user) == 25 * DOLLAR - 6
         assert (await w.earned(operator)).net_microusdc == 5  # 6 less a fifth, rounded down
         assert await w.treasury() == 1
-        assert await w.held() == 0
+        assert await w.reserved() == 0
 
 
 async def test_each_header_comes_once(database: Database) -> None:
@@ -182,7 +182,7 @@ async def test_nobody_serves_that_model(database: Database) -> None:
         assert response.status == 503
         assert told["error"]["type"] == "no_provider"
         assert told["error"]["message"] == "no healthy provider for model: no-such"
-        assert await w.held() == 0
+        assert await w.reserved() == 0
 
 
 async def test_ceilings_and_modes(database: Database) -> None:

@@ -102,7 +102,7 @@ async def test_a_stream_that_breaks_ends_with_an_error_and_costs_nothing(
                 assert events[-1]["error"]["type"] == "provider_failed"
                 assert events[-1]["choices"][0]["finish_reason"] == "error"
         assert await w.balance(user) == 25 * DOLLAR
-        assert await w.held() == 0
+        assert await w.reserved() == 0
         assert [row["outcome"] for row in await w.rows()] == ["failed"] * 4
 
 

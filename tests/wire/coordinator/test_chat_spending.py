@@ -56,7 +56,7 @@ async def asked(w: World, user: User, body: dict[str, object]) -> None:
 
 
 async def settled(w: World, user: User, balance: int) -> None:
-    await w.nothing_held()
+    await w.nothing_reserved()
     assert await w.balance(user) == balance
 
 
@@ -136,7 +136,7 @@ async def test_a_reader_who_is_too_slow_loses_the_stream_not_the_agent(
                 assert response.status == 200
             await serving
             writer.transport.abort()
-            await w.nothing_held()
+            await w.nothing_reserved()
         rows = await w.rows()
         assert {row["outcome"] for row in rows} == {"left", "settled"}
         assert all(row["gross_microusdc"] > 0 for row in rows)

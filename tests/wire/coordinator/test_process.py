@@ -86,7 +86,7 @@ async def test_sigterm_sends_agents_away_and_breaks_no_stream_silently(database:
             assert await agent.closed() == 1001
         code, said = await one.ended()
         assert (code, "Traceback" in said) == (0, False), said
-        assert await w.held() == 0
+        assert await w.leased() == 0, "all is given back at the end"
 
 
 async def test_sigterm_lets_a_short_request_finish(database: Database) -> None:
@@ -115,10 +115,10 @@ async def test_a_killed_coordinator_leaves_nothing_behind(database: Database) ->
     async with coordinator(database.dsn) as (one, w):
         user, operator = await w.user(), await w.operator()
         async with w.agent(operator) as agent, w.stream(user, agent, delta(content="hello")):
-            assert await w.held() > 0
+            assert await w.reserved() > 0
             one.process.kill()
     async with world(database.dsn) as w:
-        assert await w.held() == 0
+        assert await w.leased() == 0
         assert await w.balance(user) == 25 * DOLLAR
         assert [row["outcome"] for row in await w.rows()] == ["unsettled"]
 

@@ -171,22 +171,32 @@ class World:
             row = await store.balance(conn, accounts.treasury("coordinator"))
             return row.net_microusdc
 
-    async def held(self) -> int:
+    async def reserved(self) -> int:
+        """What running requests have reserved, as the coordinator says."""
+        return await self._gauge("pod_coordinator_reserved_microusdc")
+
+    async def leased(self) -> int:
+        """What is set aside in the books."""
         return int(
             await self.pool.fetchval(
                 "select coalesce(sum(held), 0)::bigint from settlement.balance"
             )
         )
 
-    async def nothing_held(self) -> None:
-        """Wait until every hold has ended."""
+    async def _gauge(self, name: str) -> int:
+        told = await (await self.get("/metrics")).text()
+        (line,) = (line for line in told.splitlines() if line.startswith(f"{name} "))
+        return int(float(line.split()[1]))
+
+    async def nothing_reserved(self) -> None:
+        """Wait until no request runs any more."""
         async with asyncio.timeout(10):
-            while await self.held():  # noqa: ASYNC110 -- another process's database
+            while await self.reserved():  # noqa: ASYNC110 -- another process
                 await asyncio.sleep(0.02)
 
     async def rows(self) -> list[dict[str, Any]]:
         """The request log, once every request in it has ended."""
-        await self.nothing_held()
+        await self.nothing_reserved()
         unfinished = "select count(*) from coordinator.request where outcome = 'open'"
         async with asyncio.timeout(10):
             while await self.pool.fetchval(unfinished):  # noqa: ASYNC110 -- written by a task
