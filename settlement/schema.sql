@@ -175,6 +175,24 @@ create table settlement.charge (
   primary key (request_id)
 ) partition by range (request_id);
 
+-- How much of a paid request went back to its user, all refunds together: never more than was paid.
+create table settlement.refund (
+  request_id uuid primary key,
+  user_account bigint not null references settlement.account,
+  gross bigint not null,
+  refunded bigint not null check (refunded > 0),
+  constraint refunds_stay_within_gross check (refunded <= gross)
+);
+
+-- Which request a client's attempt is: whoever sends the same again is told the first one's id.
+create table settlement.request_name (
+  user_id uuid not null,
+  fingerprint bytea not null check (octet_length(fingerprint) = 32),
+  request_id uuid not null unique,
+  named_at timestamptz not null default clock_timestamp(),
+  primary key (user_id, fingerprint)
+);
+
 -- Which days have a partition, and what became of those that have not any more.
 create table settlement.charge_day (
   day date primary key,
@@ -259,6 +277,7 @@ begin
   return (select count(*) from settlement.charge_day) - v_before;
 end
 $$;
+grant insert (user_id, fingerprint, request_id) on settlement.request_name to pod_coordinator;
 grant execute on function settlement.ensure_charge_days_v1(integer)
   to pod_coordinator, pod_indexer, pod_settlement;
 
@@ -283,6 +302,7 @@ create table settlement.txn (
   epoch integer not null,
   batch_seq bigint not null,
   ord integer not null,
+  refunds uuid,                                     -- the request that it pays back, or a part
   check (num_nulls(hold_id, hold_captured, available_after) in (0, 3)),
   check (reverses <> txn_id),
   unique (writer_id, batch_seq, ord)
@@ -316,12 +336,12 @@ declare
   v_table text;
 begin
   foreach v_table in array array['charge', 'txn', 'transfer', 'hold_event', 'batch',
-                                 'era'] loop
+                                 'era', 'request_name'] loop
     execute format('create trigger only_grows before update or delete or truncate on settlement.%I
       for each statement execute function settlement.refuse_change_v1()', v_table);
   end loop;
   foreach v_table in array array['account_kind', 'account', 'balance', 'hold', 'writer',
-                                 'charge_day', 'charge_window'] loop
+                                 'charge_day', 'charge_window', 'refund'] loop
     execute format('create trigger nothing_lost before delete or truncate on settlement.%I
       for each statement execute function settlement.refuse_change_v1()', v_table);
   end loop;
@@ -386,8 +406,8 @@ begin
   union all
   select x.ord, settlement.leaf_v1(jsonb_build_array('txn/1', x.txn_id, x.kind, x.slot,
     extract(epoch from x.event_at), extract(epoch from x.recorded_at), x.effective_on,
-    x.external_ref, x.reverses, x.hold_id, x.hold_captured, x.available_after, x.actor, x.reason,
-    x.meta, encode(x.content_sha256, 'hex'), x.writer_id, x.epoch, x.batch_seq, x.ord,
+    x.external_ref, x.reverses, x.refunds, x.hold_id, x.hold_captured, x.available_after, x.actor,
+    x.reason, x.meta, encode(x.content_sha256, 'hex'), x.writer_id, x.epoch, x.batch_seq, x.ord,
     (select jsonb_agg(jsonb_build_array(t.debit, t.credit, t.amount, t.debit_entry, t.credit_entry)
                       order by t.leg)
        from settlement.transfer t where t.txn_id = x.txn_id))::text)
@@ -861,7 +881,9 @@ begin
                       union all select operator, 0, gross - share, 0, 1 from asked
                       union all select v_treasury, 0, share, 0, 1 from asked) as s
                group by s.account_id order by s.account_id) as d
-       where x.account_id = d.account_id and greatest(x.dr, x.cr) <= c_large
+       -- Nothing moves where a hold did not give what was asked of it.
+       where x.account_id = d.account_id and (select sum(n) from taken) = v_charges
+         and greatest(x.dr, x.cr) <= c_large
          and (x.earns or d.cr = 0 or x.account_id = v_treasury)
       returning x.account_id, x.version - d.n as version, x.cr - x.dr + d.dr as balance
     )
@@ -1026,6 +1048,7 @@ create function settlement.asked_v2(
   p_operations jsonb, out verbs text[], out ids uuid[], out holds uuid[], out accounts text[],
   out operators text[], out amounts bigint[], out bps integer[], out purposes text[],
   out expiries timestamptz[], out reasons text[], out refs text[], out reverse uuid[],
+  out refunds uuid[],
   out hashes bytea[], out problems text[], out q_first integer[], out q_last integer[],
   out q_debit text[], out q_credit text[], out q_amount bigint[])
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -1040,7 +1063,7 @@ begin
          array_agg(least(o.amount, c_max)::bigint order by o.n), array_agg(o.split_bps order by o.n),
          array_agg(o.purpose order by o.n), array_agg(o.expires_at order by o.n),
          array_agg(o.reason order by o.n), array_agg(o.external_ref order by o.n),
-         array_agg(o.reverses order by o.n),
+         array_agg(o.reverses order by o.n), array_agg(o.refunds order by o.n),
          array_agg(case when o.moves then sha256(convert_to(
            jsonb_strip_nulls(o.op - 'id')::text, 'UTF8')) end order by o.n),
          array_agg(case
@@ -1057,12 +1080,12 @@ begin
            when o.verb not in ('hold', 'charge', 'void') then 'malformed' end order by o.n),
          array_agg(l.before + 1 order by o.n), array_agg(l.before + l.n order by o.n)
     into verbs, ids, holds, accounts, operators, amounts, bps, purposes, expiries, reasons, refs,
-         reverse, hashes, problems, q_first, q_last
+         reverse, refunds, hashes, problems, q_first, q_last
     from (select e.op, e.n, x.*, coalesce(x.verb, '') in ('post', 'capture') as moves
             from jsonb_array_elements(p_operations) with ordinality as e (op, n)
            cross join lateral jsonb_to_record(e.op) as x (verb text, id uuid, hold uuid,
              account text, operator text, amount numeric, split_bps integer, purpose text,
-             expires_at timestamptz, reason text, external_ref text, reverses uuid)) as o
+             expires_at timestamptz, reason text, external_ref text, reverses uuid, refunds uuid)) as o
     join (select e.n as at, count(t.amount)::integer as n, max(t.amount) as largest,
                  bool_or(t.is_there and (t.amount > 0 and t.debit <> t.credit) is not true) as wrong,
                  (sum(count(t.amount)) over (order by e.n) - count(t.amount))::integer as before
@@ -1109,6 +1132,28 @@ set enable_seqscan = off as $$
                         where y.hold_id = d.id and y.event = 'voided' limit 1) as v on true
 $$;
 
+-- How requests that are to be refunded stand, in the order asked: who paid, how much, and what went
+-- back already. Nothing for those nobody paid, or whose day is not kept at hand.
+create function settlement.refunds_v2(
+  p_requests uuid[], p_accounts bigint[], p_low uuid, p_high uuid, out users integer[],
+  out gross bigint[], out refunded bigint[])
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+begin
+  perform from settlement.refund x where x.request_id = any (p_requests)
+    order by x.request_id for update;
+  select array_agg(p.n::integer order by d.n), array_agg(coalesce(f.gross, c.gross) order by d.n),
+         array_agg(coalesce(f.refunded, 0) order by d.n)
+    into users, gross, refunded
+    from unnest(p_requests) with ordinality as d (id, n)
+    left join settlement.refund f on f.request_id = d.id
+    left join lateral (select y.user_account, y.gross from settlement.charge y
+                        where y.request_id = d.id and y.request_id >= p_low
+                          and y.request_id < p_high limit 1) as c on true
+    left join unnest(p_accounts) with ordinality as p (id, n)
+      on p.id = coalesce(f.user_account, c.user_account);
+end
+$$;
+
 -- The charges that are there of these names, in the order asked; nothing for those outside the
 -- window of ids that may be settled.
 create function settlement.charges_v2(
@@ -1151,7 +1196,7 @@ declare
   o_verb text[]; o_id uuid[]; o_hold uuid[]; o_account text[]; o_operator text[];
   o_amount bigint[]; o_bps integer[]; o_purpose text[]; o_until timestamptz[]; o_reason text[];
   o_a integer[]; o_op integer[]; o_h integer[]; o_hash bytea[]; o_problem text[];
-  o_ref text[]; o_reverses uuid[]; o_first integer[]; o_last integer[];
+  o_ref text[]; o_reverses uuid[]; o_refunds uuid[]; o_first integer[]; o_last integer[];
   r_code text[]; r_told bigint[]; r_ord integer[]; r_share bigint[]; r_balance bigint[];
   r_user_entry bigint[]; r_operator_entry bigint[]; r_treasury_entry bigint[]; r_taken bigint[];
   q_debit text[]; q_credit text[]; l_debit integer[]; l_credit integer[]; l_amount bigint[];
@@ -1165,11 +1210,15 @@ declare
   c_id uuid[]; c_inside boolean[]; c_hold uuid[]; c_user bigint[]; c_operator bigint[];
   c_gross bigint[]; c_bps integer[]; c_after bigint[];
   t_id uuid[]; t_hash bytea[]; t_told bigint[]; t_refs text[]; t_reversible uuid[];
+  -- f_: requests of which something is to go back
+  f_id uuid[]; f_a integer[]; f_gross bigint[]; f_before bigint[]; f_now bigint[];
   a integer; b integer; h integer; t integer; v_treasury integer;
   v_done integer; v_n integer := 0; v_code text; v_left bigint; v_share bigint; v_taken numeric;
+  v_back numeric;
 begin
   select * into o_verb, o_id, o_hold, o_account, o_operator, o_amount, o_bps, o_purpose, o_until,
-         o_reason, o_ref, o_reverses, o_hash, o_problem, o_first, o_last, q_debit, q_credit, l_amount
+         o_reason, o_ref, o_reverses, o_refunds, o_hash, o_problem, o_first, o_last, q_debit,
+         q_credit, l_amount
     from settlement.asked_v2(p_operations);
 
   -- Lock what it touches, then read it.
@@ -1218,6 +1267,11 @@ begin
       left join unnest(a_name) with ordinality as y (name, n) on y.name = s.credit;
     t_refs := array(select x.external_ref from settlement.txn x
                      where x.external_ref = any (o_ref));
+    f_id := array(select distinct x from unnest(o_refunds) as x where x is not null order by x);
+    if cardinality(f_id) > 0 then
+      select * into f_a, f_gross, f_before from settlement.refunds_v2(f_id, a_id, v_low, v_high);
+      f_now := f_before;
+    end if;
     -- What can be reversed: exists, and is not reversed yet.
     t_reversible := array(select x.txn_id from settlement.txn x where x.txn_id = any (o_reverses)
       and not exists (select from settlement.txn y where y.reverses = x.txn_id));
@@ -1329,15 +1383,23 @@ begin
             or (o_reverses[i] is not null and o_reverses[i] <> all (t_reversible)) then
         v_code := 'conflict';
       end if;
-      v_taken := 0;
+      t := array_position(f_id, o_refunds[i]);
+      v_taken := 0; v_back := 0;
       for l in o_first[i] .. o_last[i] loop
         exit when v_code is not null;
         if l_debit[l] is null or l_credit[l] is null then v_code := 'account_unknown';
         elsif not (a_open[l_debit[l]] and a_open[l_credit[l]]) then v_code := 'account_closed';
         elsif a_asset[l_debit[l]] <> a_asset[l_credit[l]] then v_code := 'asset_mismatch';
-        elsif l_debit[l] = h_a[h] then v_taken := v_taken + l_amount[l];
+        else
+          if l_debit[l] = h_a[h] then v_taken := v_taken + l_amount[l]; end if;
+          if l_credit[l] = f_a[t] then v_back := v_back + l_amount[l]; end if;
         end if;
       end loop;
+      if v_code is null and t is not null then
+        v_code := case when f_gross[t] is null then 'request_unknown'
+                       when v_back = 0 then 'conflict'
+                       when f_now[t] + v_back > f_gross[t] then 'refund_exceeded' end;
+      end if;
       if v_code is null and h is not null then
         v_code := case when v_taken = 0 then 'conflict'
                        when v_taken > h_amount[h] - h_captured[h] then 'hold_exceeded' end;
@@ -1378,6 +1440,8 @@ begin
             h_captured[h] := h_captured[h] + v_taken; h_moved[h] := true; r_taken[i] := v_taken;
             if h_purpose[h] <> 'lease' then h_state[h] := 'captured'; end if;
           end if;
+          if t is not null then f_now[t] := f_now[t] + v_back; end if;
+          t := array_position(t_id, o_id[i]);
           t_hash[t] := o_hash[i]; t_told[t] := v_left;
           t_refs := t_refs || o_ref[i];
           t_reversible := array_remove(t_reversible, o_reverses[i]) || o_id[i];
@@ -1404,16 +1468,17 @@ begin
   on conflict do nothing;
   get diagnostics v_rows = row_count;
   insert into settlement.txn (txn_id, kind, slot, event_at, recorded_at, effective_on,
-    external_ref, reverses, hold_id, hold_captured, available_after, actor, reason, meta,
+    external_ref, reverses, refunds, hold_id, hold_captured, available_after, actor, reason, meta,
     content_sha256, writer_id, epoch, batch_seq, ord)
-  select o.id, x.kind, x.slot, x.event_at, v_now, x.effective_on, o.ref, o.reverses, o.hold,
-         o.taken, case when o.hold is not null then o.told end, x.actor, o.reason,
+  select o.id, x.kind, x.slot, x.event_at, v_now, x.effective_on, o.ref, o.reverses, x.refunds,
+         o.hold, o.taken, case when o.hold is not null then o.told end, x.actor, o.reason,
          coalesce(x.meta, '{}'), o.hash, p_writer, p_epoch, v_seq, o.ord
     from unnest(o_verb, o_id, o_hold, o_ref, o_reverses, o_reason, o_hash, r_taken, r_told,
                 r_ord) with ordinality
          as o (verb, id, hold, ref, reverses, reason, hash, taken, told, ord, n)
    cross join lateral jsonb_to_record(p_operations -> (o.n::integer - 1)) as x (kind text,
-         slot bigint, event_at timestamptz, effective_on date, actor text, meta jsonb)
+         slot bigint, event_at timestamptz, effective_on date, actor text, meta jsonb,
+         refunds uuid)
    where o.verb in ('post', 'capture') and o.ord is not null
   on conflict do nothing;
   get diagnostics v_done = row_count;
@@ -1451,6 +1516,11 @@ begin
          released = case d.state when 'open' then 0 else x.amount - d.captured end
     from unnest(h_id, h_state, h_captured, h_moved) as d (id, state, captured, moved)
    where x.hold_id = d.id and d.moved;
+  insert into settlement.refund as x (request_id, user_account, gross, refunded)
+  select f.id, a_id[f.a], f.gross, f.now
+    from unnest(f_id, f_a, f_gross, f_before, f_now) as f (id, a, gross, before, now)
+   where f.now > f.before
+  on conflict (request_id) do update set refunded = excluded.refunded;
   -- No balance moves but by the rows just written, and to where it was decided.
   update settlement.balance x
      set dr = x.dr + d.dr, cr = x.cr + d.cr, held = x.held + d.held, version = x.version + d.n

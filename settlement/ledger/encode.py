@@ -135,6 +135,7 @@ def _post(post: Post) -> dict[str, object]:
         "slot": post.slot,
         "external_ref": post.external_ref,
         "reverses": None if post.reverses is None else str(post.reverses),
+        "refunds": None if post.refunds is None else str(post.refunds),
         "reason": post.reason,
         "meta": dict(post.meta) or None,
     }

@@ -94,6 +94,7 @@ class Post:
     slot: Slot | None = None
     external_ref: str | None = None  # unique in the books: a movement key, an invoice number
     reverses: UUID | None = None  # the transaction that this one undoes; at most once
+    refunds: UUID | None = None  # the request whose price this gives back to its user, or a part
     reason: str | None = None
     meta: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
 
@@ -163,6 +164,8 @@ class Code(StrEnum):
     ASSET_MISMATCH = "asset_mismatch"  # a transfer between accounts of two assets
     OUTSIDE_WINDOW = "outside_window"  # not a version-7 id, or of a day that is not kept at hand
     META_TOO_LARGE = "meta_too_large"
+    REQUEST_UNKNOWN = "request_unknown"  # nobody paid for what is to be refunded, or long ago
+    REFUND_EXCEEDED = "refund_exceeded"  # all refunds together would pass what was paid
     MALFORMED = "malformed"  # `encode.check` refuses it before it gets there
 
 

@@ -36,7 +36,9 @@ alter table settlement.hold
   set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 create index hold_expiring on settlement.hold (expires_at)
   where state = 'open' and purpose = 'lease';
-alter table settlement.txn drop constraint txn_hold_id_key;
+alter table settlement.txn
+  drop constraint txn_hold_id_key,
+  add column refunds uuid;                           -- the request that it pays back, or a part
 create index txn_of_hold on settlement.txn (hold_id) where hold_id is not null;
 
 -- Whether requests may be paid to it: a copy of its kind, as `floored` is, beside what is locked.
@@ -88,6 +90,24 @@ create table settlement.charge (
   constraint three_accounts check (user_account <> operator_account),
   primary key (request_id)
 ) partition by range (request_id);
+
+-- How much of a paid request went back to its user, all refunds together: never more than was paid.
+create table settlement.refund (
+  request_id uuid primary key,
+  user_account bigint not null references settlement.account,
+  gross bigint not null,
+  refunded bigint not null check (refunded > 0),
+  constraint refunds_stay_within_gross check (refunded <= gross)
+);
+
+-- Which request a client's attempt is: whoever sends the same again is told the first one's id.
+create table settlement.request_name (
+  user_id uuid not null,
+  fingerprint bytea not null check (octet_length(fingerprint) = 32),
+  request_id uuid not null unique,
+  named_at timestamptz not null default clock_timestamp(),
+  primary key (user_id, fingerprint)
+);
 
 -- Which days have a partition, and what became of those that have not any more.
 create table settlement.charge_day (
@@ -207,7 +227,13 @@ create trigger nothing_lost before delete or truncate on settlement.charge_day
   for each statement execute function settlement.refuse_change_v1();
 create trigger nothing_lost before delete or truncate on settlement.charge_window
   for each statement execute function settlement.refuse_change_v1();
-grant select on settlement.era, settlement.charge, settlement.charge_day, settlement.charge_window
+create trigger nothing_lost before delete or truncate on settlement.refund
+  for each statement execute function settlement.refuse_change_v1();
+create trigger only_grows before update or delete or truncate on settlement.request_name
+  for each statement execute function settlement.refuse_change_v1();
+grant select on settlement.era, settlement.charge, settlement.charge_day, settlement.charge_window,
+  settlement.refund, settlement.request_name
   to pod_coordinator, pod_indexer, pod_settlement, pod_finance;
+grant insert (user_id, fingerprint, request_id) on settlement.request_name to pod_coordinator;
 
 reset role;

@@ -91,8 +91,8 @@ begin
   union all
   select x.ord, settlement.leaf_v1(jsonb_build_array('txn/1', x.txn_id, x.kind, x.slot,
     extract(epoch from x.event_at), extract(epoch from x.recorded_at), x.effective_on,
-    x.external_ref, x.reverses, x.hold_id, x.hold_captured, x.available_after, x.actor, x.reason,
-    x.meta, encode(x.content_sha256, 'hex'), x.writer_id, x.epoch, x.batch_seq, x.ord,
+    x.external_ref, x.reverses, x.refunds, x.hold_id, x.hold_captured, x.available_after, x.actor,
+    x.reason, x.meta, encode(x.content_sha256, 'hex'), x.writer_id, x.epoch, x.batch_seq, x.ord,
     (select jsonb_agg(jsonb_build_array(t.debit, t.credit, t.amount, t.debit_entry, t.credit_entry)
                       order by t.leg)
        from settlement.transfer t where t.txn_id = x.txn_id))::text)

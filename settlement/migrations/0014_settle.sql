@@ -151,7 +151,9 @@ begin
                       union all select operator, 0, gross - share, 0, 1 from asked
                       union all select v_treasury, 0, share, 0, 1 from asked) as s
                group by s.account_id order by s.account_id) as d
-       where x.account_id = d.account_id and greatest(x.dr, x.cr) <= c_large
+       -- Nothing moves where a hold did not give what was asked of it.
+       where x.account_id = d.account_id and (select sum(n) from taken) = v_charges
+         and greatest(x.dr, x.cr) <= c_large
          and (x.earns or d.cr = 0 or x.account_id = v_treasury)
       returning x.account_id, x.version - d.n as version, x.cr - x.dr + d.dr as balance
     )

@@ -9,6 +9,7 @@ create function settlement.asked_v2(
   p_operations jsonb, out verbs text[], out ids uuid[], out holds uuid[], out accounts text[],
   out operators text[], out amounts bigint[], out bps integer[], out purposes text[],
   out expiries timestamptz[], out reasons text[], out refs text[], out reverse uuid[],
+  out refunds uuid[],
   out hashes bytea[], out problems text[], out q_first integer[], out q_last integer[],
   out q_debit text[], out q_credit text[], out q_amount bigint[])
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -23,7 +24,7 @@ begin
          array_agg(least(o.amount, c_max)::bigint order by o.n), array_agg(o.split_bps order by o.n),
          array_agg(o.purpose order by o.n), array_agg(o.expires_at order by o.n),
          array_agg(o.reason order by o.n), array_agg(o.external_ref order by o.n),
-         array_agg(o.reverses order by o.n),
+         array_agg(o.reverses order by o.n), array_agg(o.refunds order by o.n),
          array_agg(case when o.moves then sha256(convert_to(
            jsonb_strip_nulls(o.op - 'id')::text, 'UTF8')) end order by o.n),
          array_agg(case
@@ -40,12 +41,12 @@ begin
            when o.verb not in ('hold', 'charge', 'void') then 'malformed' end order by o.n),
          array_agg(l.before + 1 order by o.n), array_agg(l.before + l.n order by o.n)
     into verbs, ids, holds, accounts, operators, amounts, bps, purposes, expiries, reasons, refs,
-         reverse, hashes, problems, q_first, q_last
+         reverse, refunds, hashes, problems, q_first, q_last
     from (select e.op, e.n, x.*, coalesce(x.verb, '') in ('post', 'capture') as moves
             from jsonb_array_elements(p_operations) with ordinality as e (op, n)
            cross join lateral jsonb_to_record(e.op) as x (verb text, id uuid, hold uuid,
              account text, operator text, amount numeric, split_bps integer, purpose text,
-             expires_at timestamptz, reason text, external_ref text, reverses uuid)) as o
+             expires_at timestamptz, reason text, external_ref text, reverses uuid, refunds uuid)) as o
     join (select e.n as at, count(t.amount)::integer as n, max(t.amount) as largest,
                  bool_or(t.is_there and (t.amount > 0 and t.debit <> t.credit) is not true) as wrong,
                  (sum(count(t.amount)) over (order by e.n) - count(t.amount))::integer as before
@@ -90,6 +91,28 @@ set enable_seqscan = off as $$
                         where y.hold_id = d.id and y.event = 'placed' limit 1) as e on true
     left join lateral (select reason, available_after from settlement.hold_event y
                         where y.hold_id = d.id and y.event = 'voided' limit 1) as v on true
+$$;
+
+-- How requests that are to be refunded stand, in the order asked: who paid, how much, and what went
+-- back already. Nothing for those nobody paid, or whose day is not kept at hand.
+create function settlement.refunds_v2(
+  p_requests uuid[], p_accounts bigint[], p_low uuid, p_high uuid, out users integer[],
+  out gross bigint[], out refunded bigint[])
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+begin
+  perform from settlement.refund x where x.request_id = any (p_requests)
+    order by x.request_id for update;
+  select array_agg(p.n::integer order by d.n), array_agg(coalesce(f.gross, c.gross) order by d.n),
+         array_agg(coalesce(f.refunded, 0) order by d.n)
+    into users, gross, refunded
+    from unnest(p_requests) with ordinality as d (id, n)
+    left join settlement.refund f on f.request_id = d.id
+    left join lateral (select y.user_account, y.gross from settlement.charge y
+                        where y.request_id = d.id and y.request_id >= p_low
+                          and y.request_id < p_high limit 1) as c on true
+    left join unnest(p_accounts) with ordinality as p (id, n)
+      on p.id = coalesce(f.user_account, c.user_account);
+end
 $$;
 
 -- The charges that are there of these names, in the order asked; nothing for those outside the

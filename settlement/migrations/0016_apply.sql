@@ -24,7 +24,7 @@ declare
   o_verb text[]; o_id uuid[]; o_hold uuid[]; o_account text[]; o_operator text[];
   o_amount bigint[]; o_bps integer[]; o_purpose text[]; o_until timestamptz[]; o_reason text[];
   o_a integer[]; o_op integer[]; o_h integer[]; o_hash bytea[]; o_problem text[];
-  o_ref text[]; o_reverses uuid[]; o_first integer[]; o_last integer[];
+  o_ref text[]; o_reverses uuid[]; o_refunds uuid[]; o_first integer[]; o_last integer[];
   r_code text[]; r_told bigint[]; r_ord integer[]; r_share bigint[]; r_balance bigint[];
   r_user_entry bigint[]; r_operator_entry bigint[]; r_treasury_entry bigint[]; r_taken bigint[];
   q_debit text[]; q_credit text[]; l_debit integer[]; l_credit integer[]; l_amount bigint[];
@@ -38,11 +38,15 @@ declare
   c_id uuid[]; c_inside boolean[]; c_hold uuid[]; c_user bigint[]; c_operator bigint[];
   c_gross bigint[]; c_bps integer[]; c_after bigint[];
   t_id uuid[]; t_hash bytea[]; t_told bigint[]; t_refs text[]; t_reversible uuid[];
+  -- f_: requests of which something is to go back
+  f_id uuid[]; f_a integer[]; f_gross bigint[]; f_before bigint[]; f_now bigint[];
   a integer; b integer; h integer; t integer; v_treasury integer;
   v_done integer; v_n integer := 0; v_code text; v_left bigint; v_share bigint; v_taken numeric;
+  v_back numeric;
 begin
   select * into o_verb, o_id, o_hold, o_account, o_operator, o_amount, o_bps, o_purpose, o_until,
-         o_reason, o_ref, o_reverses, o_hash, o_problem, o_first, o_last, q_debit, q_credit, l_amount
+         o_reason, o_ref, o_reverses, o_refunds, o_hash, o_problem, o_first, o_last, q_debit,
+         q_credit, l_amount
     from settlement.asked_v2(p_operations);
 
   -- Lock what it touches, then read it.
@@ -91,6 +95,11 @@ begin
       left join unnest(a_name) with ordinality as y (name, n) on y.name = s.credit;
     t_refs := array(select x.external_ref from settlement.txn x
                      where x.external_ref = any (o_ref));
+    f_id := array(select distinct x from unnest(o_refunds) as x where x is not null order by x);
+    if cardinality(f_id) > 0 then
+      select * into f_a, f_gross, f_before from settlement.refunds_v2(f_id, a_id, v_low, v_high);
+      f_now := f_before;
+    end if;
     -- What can be reversed: exists, and is not reversed yet.
     t_reversible := array(select x.txn_id from settlement.txn x where x.txn_id = any (o_reverses)
       and not exists (select from settlement.txn y where y.reverses = x.txn_id));
@@ -202,15 +211,23 @@ begin
             or (o_reverses[i] is not null and o_reverses[i] <> all (t_reversible)) then
         v_code := 'conflict';
       end if;
-      v_taken := 0;
+      t := array_position(f_id, o_refunds[i]);
+      v_taken := 0; v_back := 0;
       for l in o_first[i] .. o_last[i] loop
         exit when v_code is not null;
         if l_debit[l] is null or l_credit[l] is null then v_code := 'account_unknown';
         elsif not (a_open[l_debit[l]] and a_open[l_credit[l]]) then v_code := 'account_closed';
         elsif a_asset[l_debit[l]] <> a_asset[l_credit[l]] then v_code := 'asset_mismatch';
-        elsif l_debit[l] = h_a[h] then v_taken := v_taken + l_amount[l];
+        else
+          if l_debit[l] = h_a[h] then v_taken := v_taken + l_amount[l]; end if;
+          if l_credit[l] = f_a[t] then v_back := v_back + l_amount[l]; end if;
         end if;
       end loop;
+      if v_code is null and t is not null then
+        v_code := case when f_gross[t] is null then 'request_unknown'
+                       when v_back = 0 then 'conflict'
+                       when f_now[t] + v_back > f_gross[t] then 'refund_exceeded' end;
+      end if;
       if v_code is null and h is not null then
         v_code := case when v_taken = 0 then 'conflict'
                        when v_taken > h_amount[h] - h_captured[h] then 'hold_exceeded' end;
@@ -251,6 +268,8 @@ begin
             h_captured[h] := h_captured[h] + v_taken; h_moved[h] := true; r_taken[i] := v_taken;
             if h_purpose[h] <> 'lease' then h_state[h] := 'captured'; end if;
           end if;
+          if t is not null then f_now[t] := f_now[t] + v_back; end if;
+          t := array_position(t_id, o_id[i]);
           t_hash[t] := o_hash[i]; t_told[t] := v_left;
           t_refs := t_refs || o_ref[i];
           t_reversible := array_remove(t_reversible, o_reverses[i]) || o_id[i];
@@ -277,16 +296,17 @@ begin
   on conflict do nothing;
   get diagnostics v_rows = row_count;
   insert into settlement.txn (txn_id, kind, slot, event_at, recorded_at, effective_on,
-    external_ref, reverses, hold_id, hold_captured, available_after, actor, reason, meta,
+    external_ref, reverses, refunds, hold_id, hold_captured, available_after, actor, reason, meta,
     content_sha256, writer_id, epoch, batch_seq, ord)
-  select o.id, x.kind, x.slot, x.event_at, v_now, x.effective_on, o.ref, o.reverses, o.hold,
-         o.taken, case when o.hold is not null then o.told end, x.actor, o.reason,
+  select o.id, x.kind, x.slot, x.event_at, v_now, x.effective_on, o.ref, o.reverses, x.refunds,
+         o.hold, o.taken, case when o.hold is not null then o.told end, x.actor, o.reason,
          coalesce(x.meta, '{}'), o.hash, p_writer, p_epoch, v_seq, o.ord
     from unnest(o_verb, o_id, o_hold, o_ref, o_reverses, o_reason, o_hash, r_taken, r_told,
                 r_ord) with ordinality
          as o (verb, id, hold, ref, reverses, reason, hash, taken, told, ord, n)
    cross join lateral jsonb_to_record(p_operations -> (o.n::integer - 1)) as x (kind text,
-         slot bigint, event_at timestamptz, effective_on date, actor text, meta jsonb)
+         slot bigint, event_at timestamptz, effective_on date, actor text, meta jsonb,
+         refunds uuid)
    where o.verb in ('post', 'capture') and o.ord is not null
   on conflict do nothing;
   get diagnostics v_done = row_count;
@@ -324,6 +344,11 @@ begin
          released = case d.state when 'open' then 0 else x.amount - d.captured end
     from unnest(h_id, h_state, h_captured, h_moved) as d (id, state, captured, moved)
    where x.hold_id = d.id and d.moved;
+  insert into settlement.refund as x (request_id, user_account, gross, refunded)
+  select f.id, a_id[f.a], f.gross, f.now
+    from unnest(f_id, f_a, f_gross, f_before, f_now) as f (id, a, gross, before, now)
+   where f.now > f.before
+  on conflict (request_id) do update set refunded = excluded.refunded;
   -- No balance moves but by the rows just written, and to where it was decided.
   update settlement.balance x
      set dr = x.dr + d.dr, cr = x.cr + d.cr, held = x.held + d.held, version = x.version + d.n

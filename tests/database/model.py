@@ -251,9 +251,30 @@ class Model:
         if post.external_ref in {known.external_ref for known in booked if known.external_ref}:
             raise _Refusal(Code.CONFLICT)
         if post.reverses is None:
-            return
+            return self._refund(post)
         if post.reverses not in self.posts or post.reverses in {known.reverses for known in booked}:
             raise _Refusal(Code.CONFLICT)
+        return self._refund(post)
+
+    def _refund(self, post: Post) -> None:
+        """Refunds of a request, all together, stay within what was paid for it."""
+        if post.refunds is None:
+            return
+        for transfer in post.transfers:
+            self._both_open(transfer)
+        if post.refunds not in self.charges:
+            raise _Refusal(Code.REQUEST_UNKNOWN)
+        charge, _ = self.charges[post.refunds]
+        back = _credited(post, charge.user)
+        if back == 0:
+            raise _Refusal(Code.CONFLICT)
+        before = sum(
+            _credited(known, charge.user)
+            for known in (_post_of(operation) for operation, _ in self.posts.values())
+            if known.refunds == post.refunds
+        )
+        if before + back > charge.gross_microusdc:
+            raise _Refusal(Code.REFUND_EXCEEDED)
 
     def _hold_of(self, hold_id: UUID) -> _HoldState:
         if hold_id not in self.holds:
@@ -281,6 +302,10 @@ def account_of(name: AccountName) -> Account:
         return Account(floored=describe(name).floored)
     except InvalidAccount as error:
         raise AssertionError(name) from error
+
+
+def _credited(post: Post, account: AccountName) -> int:
+    return sum(each.amount_microusdc for each in post.transfers if each.credit == account)
 
 
 def _mine(hold: _HoldState, writer: Writer) -> bool:

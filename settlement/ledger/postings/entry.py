@@ -89,6 +89,7 @@ def vouched(
     transfers: tuple[Transfer, ...],
     *,
     reverses: UUID | None = None,
+    refunds: UUID | None = None,
     transaction_id: UUID | None = None,
 ) -> Post:
     """The post for something that was decided or done, once under this reference.
@@ -104,6 +105,7 @@ def vouched(
         actor=voucher.actor,
         external_ref=reference,
         reverses=reverses,
+        refunds=refunds,
         reason=voucher.reason,
         meta=voucher.meta,
     )

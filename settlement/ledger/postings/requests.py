@@ -100,7 +100,8 @@ def request_refunded(voucher: Voucher, refund: Refund, treasury: AccountName) ->
         )
     assert moved, "a refund has an amount"
     reference = f"refund:{refund.request_id}:{before}"
-    return vouched(reference, voucher, TransactionKind.REQUEST_REFUNDED, moved)
+    kind, request_id = TransactionKind.REQUEST_REFUNDED, refund.request_id
+    return vouched(reference, voucher, kind, moved, refunds=request_id)
 
 
 def request_reference(request_id: UUID) -> str:
