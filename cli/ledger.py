@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from cli.ledger_archive import archive, verify_archive
 from cli.ledger_export import export
 from cli.ledger_statement import balance, statement
 from cli.ledger_trial import trial_balance
@@ -46,6 +47,8 @@ ledger.command("export")(export)
 ledger.command("trial-balance")(trial_balance)
 ledger.command("statement")(statement)
 ledger.command("balance")(balance)
+ledger.command("archive")(archive)
+ledger.command("verify-archive")(verify_archive)
 
 
 @ledger.command()
@@ -163,8 +166,8 @@ async def _run(dsn: str, keeper: _Keeper, from_start: bool) -> Verdict:
 
 def _words(verdict: Verdict) -> str:
     seen = (
-        f"{verdict.batches} batches, {verdict.rows} rows, {verdict.holds} holds,"
-        f" {verdict.accounts} accounts"
+        f"{verdict.batches} batches, {verdict.rows} rows, {verdict.seals} seals,"
+        f" {verdict.holds} holds, {verdict.accounts} accounts"
     )
     wrong = verdict.wrong
     if wrong is None:
@@ -175,6 +178,7 @@ def _words(verdict: Verdict) -> str:
         ("row", wrong.ord),
         ("id", wrong.row_id),
         ("account", wrong.account),
+        ("seal", wrong.seal),
     )
     place = ", ".join(f"{word} {value}" for word, value in named if value is not None)
     return f"the books are wrong: {wrong.rule}: {wrong.detail}\n  {place}\n  after {seen}"

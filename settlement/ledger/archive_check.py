@@ -7,7 +7,6 @@ elsewhere, where it was published or signed, says so, and need believe nothing i
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -15,7 +14,7 @@ from uuid import UUID
 
 from settlement.errors import Refused
 from settlement.ledger import parquet
-from settlement.ledger.archive_file import hashes_in, written
+from settlement.ledger.archive_file import DayFiles, hashes_in, written
 from settlement.ledger.archive_manifest import Manifest, Sums, Written
 from settlement.ledger.archive_rows import COLUMNS, Archived, rows_of
 from settlement.ledger.merkle import EMPTY_ROOT
@@ -32,25 +31,17 @@ class ArchiveWrong(Refused):
     """The files of the day are not what they should be."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where the files of a day were found."""
-
-    rows: Path
-    proof: Path
-
-
 def check_files(
-    place: Place, manifest: Manifest, told: Told, *, seal_hash: bytes | None = None
+    files: DayFiles, manifest: Manifest, told: Told, *, seal_hash: bytes | None = None
 ) -> None:
     """Raises `ArchiveWrong`, naming the rule and the row, and `NotThatFile`."""
     size, root = _tree(manifest, seal_hash)
-    for path, expected in ((place.rows, manifest.file), (place.proof, manifest.proof)):
+    for path, expected in ((files.rows, manifest.file), (files.proof, manifest.proof)):
         _check_bytes(path, expected)
     check = _Check(manifest)
-    runs = check.runs(rows_in(place.rows), told)
+    runs = check.runs(rows_in(files.rows), told)
     # A proof that fails ends before the last row: then what rows add up to says nothing.
-    if not verify_multi(runs, size, hashes_in(place.proof), root):
+    if not verify_multi(runs, size, hashes_in(files.proof), root):
         raise ArchiveWrong(rule="proof", rows=check.sums.rows)
     check.end()
 

@@ -35,27 +35,36 @@ from settlement.ledger.seal_rows import Seal
 _CHUNK: Final = 1 << 20
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class DayFiles:
     """Where the files of a day are."""
 
-    directory: Path
-    day: date
+    rows: Path
+    proof: Path  # the hashes that prove the rows
+    manifest: Path
+
+    @classmethod
+    def of(cls, directory: Path, day: date) -> "DayFiles":
+        """As they are called in a directory."""
+        return cls.beside(directory.joinpath(f"charges-{day:%Y%m%d}.parquet"))
+
+    @classmethod
+    def beside(cls, rows: Path, manifest: Path | None = None) -> "DayFiles":
+        """The other files of these rows; the manifest may be anywhere."""
+        return cls(
+            rows=rows,
+            proof=rows.with_suffix(".proof"),
+            manifest=manifest or rows.with_suffix(".json"),
+        )
 
     @property
-    def rows(self) -> Path:
-        """The charges."""
-        return self.directory.joinpath(f"charges-{self.day:%Y%m%d}.parquet")
+    def fresh(self) -> "DayFiles":
+        """What they are called while they are written."""
+        return DayFiles(*(path.with_name(f"{path.name}.new") for path in self))
 
-    @property
-    def proof(self) -> Path:
-        """The hashes that prove them."""
-        return self.rows.with_suffix(".proof")
-
-    @property
-    def manifest(self) -> Path:
-        """What both are."""
-        return self.rows.with_suffix(".json")
+    def __iter__(self) -> Iterator[Path]:
+        """In the order in which they get their names."""
+        yield from (self.rows, self.proof, self.manifest)
 
     def written(self) -> Manifest | None:
         """The manifest; None where the files are not complete. Raises `ManifestUnreadable`."""
@@ -63,10 +72,11 @@ class DayFiles:
 
 
 class DayWriter:
-    """Writes the files of a day; until `finish` nothing stands under their names."""
+    """Writes the files of a day; until `publish` they have other names, and are lost if left."""
 
-    def __init__(self, files: DayFiles) -> None:
+    def __init__(self, files: DayFiles, day: date) -> None:
         self.files = files
+        self._day = day
         self.sums = Sums()
         self._first: UUID | None = None
         self._last: UUID | None = None
@@ -76,9 +86,9 @@ class DayWriter:
         self._open = ExitStack()
 
     def __enter__(self) -> "DayWriter":
-        self.files.directory.mkdir(parents=True, exist_ok=True)
-        self._rows = self._open.enter_context(ParquetWriter(_new(self.files.rows), COLUMNS))
-        self._proof = self._open.enter_context(_new(self.files.proof).open("wb"))
+        self.files.rows.parent.mkdir(parents=True, exist_ok=True)
+        self._rows = self._open.enter_context(ParquetWriter(self.files.fresh.rows, COLUMNS))
+        self._proof = self._open.enter_context(self.files.fresh.proof.open("wb"))
         return self
 
     def __exit__(
@@ -88,8 +98,8 @@ class DayWriter:
         trace: TracebackType | None,
     ) -> None:
         self._open.close()
-        for path in (self.files.rows, self.files.proof, self.files.manifest):
-            _new(path).unlink(missing_ok=True)
+        for path in self.files.fresh:
+            path.unlink(missing_ok=True)
 
     def add(self, rows: Sequence[Archived]) -> None:
         """Some rows more, in the order of the tree."""
@@ -115,24 +125,29 @@ class DayWriter:
         self._proof.write(b"".join(hashes))
 
     def finish(self, seal: Seal | None) -> Manifest:
-        """Everything is written: give it its names. Files of the same day are replaced."""
+        """Everything is written: made durable, under the fresh names."""
         self._open.close()
+        fresh = self.files.fresh
         manifest = Manifest(
-            day=self.files.day,
+            day=self._day,
             sums=self.sums,
             first_id=self._first,
             last_id=self._last,
             seal=None if seal is None else told_of(seal),
-            file=written(_new(self.files.rows), self.files.rows.name),
-            proof=written(_new(self.files.proof), self.files.proof.name),
+            file=written(fresh.rows, self.files.rows.name),
+            proof=written(fresh.proof, self.files.proof.name),
         )
-        self.files.manifest.unlink(missing_ok=True)
-        _new(self.files.manifest).write_text(json.dumps(manifest.as_json(), indent=2) + "\n")
-        for path in (self.files.rows, self.files.proof, self.files.manifest):
-            _sync(_new(path))
-            _new(path).replace(path)
-            _sync(self.files.directory)
+        fresh.manifest.write_text(json.dumps(manifest.as_json(), indent=2) + "\n")
+        for path in fresh:
+            _sync(path)
         return manifest
+
+    def publish(self) -> None:
+        """Give the files their names, the manifest last; those that had them are replaced."""
+        self.files.manifest.unlink(missing_ok=True)
+        for path, fresh in zip(self.files, self.files.fresh, strict=True):
+            fresh.replace(path)
+            _sync(path.parent)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -159,10 +174,6 @@ def hashes_in(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(HASH_BYTES):
             yield chunk
-
-
-def _new(path: Path) -> Path:
-    return path.with_name(f"{path.name}.new")
 
 
 def _sync(path: Path) -> None:

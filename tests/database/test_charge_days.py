@@ -176,3 +176,18 @@ async def test_opening_a_writer_makes_the_days_to_come(books: Books) -> None:
         days.id_at(days.start_of(days.today())), books.user, books.host, 5, hold_id=None
     )
     assert await books.codes(late, writer=writer) == ["applied"]
+
+
+async def test_making_days_does_not_wait_for_those_who_read_or_settle(
+    connection: Connection, books: Books
+) -> None:
+    reader = await asyncpg.connect(books.database.dsn)
+    try:
+        async with reader.transaction():
+            # A report over everything, and a batch that is not over.
+            await reader.execute("select count(*) from settlement.charge")
+            await reader.execute("lock table settlement.charge in row exclusive mode")
+            await connection.execute("set lock_timeout = '2s'")
+            assert await ensure(connection, 5) == 2
+    finally:
+        await reader.close()

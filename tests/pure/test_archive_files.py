@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from settlement.ledger import parquet, verify_hash
-from settlement.ledger.archive_check import ArchiveWrong, Place, check_files, rows_in
+from settlement.ledger.archive_check import ArchiveWrong, check_files, rows_in
 from settlement.ledger.archive_file import DayFiles, DayWriter, read_manifest, written
 from settlement.ledger.archive_manifest import Manifest, ManifestUnreadable
 from settlement.ledger.archive_rows import COLUMNS, Archived, columns_of
@@ -35,12 +35,8 @@ class Kept:
     rows: list[Archived]
     manifest: Manifest
 
-    @property
-    def place(self) -> Place:
-        return Place(rows=self.files.rows, proof=self.files.proof)
-
     def check(self, manifest: Manifest | None = None, seal_hash: bytes | None = None) -> None:
-        check_files(self.place, manifest or self.manifest, print, seal_hash=seal_hash)
+        check_files(self.files, manifest or self.manifest, print, seal_hash=seal_hash)
 
 
 def charge(at: int, chance: Random) -> ChargeRow:
@@ -112,13 +108,15 @@ def kept(tmp_path: Path) -> Kept:
     """A day of charges, kept in files."""
     rows = scattered()
     seal, between = seal_over(rows)
-    files = DayFiles(directory=tmp_path / "archive", day=DAY)
-    with DayWriter(files) as writer:
+    files = DayFiles.of(tmp_path / "archive", DAY)
+    with DayWriter(files, DAY) as writer:
         for at in range(0, len(rows), 37):
             writer.add(rows[at : at + 37])
         for gap in writer.gaps(SIZE):
             writer.prove(between(gap))
         manifest = writer.finish(seal)
+        check_files(files.fresh, manifest, print)
+        writer.publish()
     return Kept(files=files, rows=rows, manifest=manifest)
 
 
@@ -132,7 +130,7 @@ def test_what_is_written_is_read_again(kept: Kept) -> None:
     seal = kept.manifest.seal
     assert seal is not None
     kept.check(seal_hash=seal.hash)
-    assert sorted(path.name for path in kept.files.directory.iterdir()) == [
+    assert sorted(path.name for path in kept.files.rows.parent.iterdir()) == [
         "charges-20261102.json",
         "charges-20261102.parquet",
         "charges-20261102.proof",
@@ -140,21 +138,22 @@ def test_what_is_written_is_read_again(kept: Kept) -> None:
 
 
 def test_a_day_without_rows_has_files_too(tmp_path: Path) -> None:
-    files = DayFiles(directory=tmp_path, day=DAY)
-    with DayWriter(files) as writer:
+    files = DayFiles.of(tmp_path, DAY)
+    with DayWriter(files, DAY) as writer:
         assert list(writer.gaps(0)) == []
         manifest = writer.finish(None)
-    check_files(Place(rows=files.rows, proof=files.proof), manifest, print)
+        writer.publish()
+    check_files(files, manifest, print)
     assert read_manifest(files.manifest) == manifest
     with pytest.raises(ArchiveWrong, match="rule=seal"):
-        check_files(Place(rows=files.rows, proof=files.proof), manifest, print, seal_hash=bytes(32))
+        check_files(files, manifest, print, seal_hash=bytes(32))
 
 
 def test_files_that_were_not_finished_are_not_there(tmp_path: Path) -> None:
-    files = DayFiles(directory=tmp_path, day=DAY)
+    files = DayFiles.of(tmp_path, DAY)
 
     def interrupted() -> None:
-        with DayWriter(files) as writer:
+        with DayWriter(files, DAY) as writer:
             writer.add(scattered()[:9])
             raise ZeroDivisionError
 
