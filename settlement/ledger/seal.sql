@@ -58,6 +58,22 @@ union all
   where n.index >= coalesce((select max(s.tree_size) from settlement.seal s), 0) >> n.level limit 1)
 limit 1
 
+-- name: row_place
+-- Where a request or a transaction stands in the journal.
+select writer_id, batch_seq, ord from settlement.charge where request_id = $1::uuid
+union all
+select writer_id, batch_seq, ord from settlement.txn where txn_id = $1::uuid
+
+-- name: leaf_place
+-- Which leaf of the tree a row is, and which seal was the first to have it.
+select c.seal_no, c.first_leaf + b.rows_before - f.rows_before + $3::integer - 1 as index
+  from settlement.batch b
+ cross join lateral (select * from settlement.seal_cut y
+                      where y.writer_id = b.writer_id and y.to_seq >= b.seq
+                      order by y.to_seq limit 1) as c
+  join settlement.batch f on f.writer_id = c.writer_id and f.seq = c.from_seq
+ where b.writer_id = $1::integer and b.seq = $2::bigint
+
 -- name: room_for_a_seal
 -- This transaction may take its time: a seal is written at once, however many accounts moved.
 select set_config('statement_timeout', '0', true)

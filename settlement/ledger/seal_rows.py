@@ -36,8 +36,8 @@ class Snapshot(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seal:
-    """One seal."""
+class SealHead:
+    """A seal as it is known outside: all that its hash covers, and the hash."""
 
     seal_no: int
     era: int
@@ -45,7 +45,6 @@ class Seal:
     rows: int
     tree_size: int
     root: bytes
-    peaks: list[bytes]
     cut_hash: bytes
     balances_hash: bytes
     prev_hash: bytes
@@ -58,6 +57,13 @@ class Seal:
         header = barred("seal/1", self.seal_no, self.era, self.tree_size, self.rows, moment)
         parts = (self.prev_hash, self.root, self.cut_hash, self.balances_hash)
         return sha256(header.encode() + b"".join(parts)).digest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seal(SealHead):
+    """A seal as it is kept: with what its tree goes on from."""
+
+    peaks: list[bytes]
 
 
 @dataclass(kw_only=True)
