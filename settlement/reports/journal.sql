@@ -19,7 +19,7 @@ select e.batch_seq, e.ord, e.account_id, e.entry, e.dr, e.cr, e.kind, e.cause_id
 
 -- name: touched
 -- By account, of such a range: first day up to a last one, what it moved before another, its numbers.
-select e.account_id, count(*) as entries, max(e.entry) as newest,
+select e.account_id, sum(e.entries)::bigint as entries, max(e.entry) as newest,
        min(e.effective_on) filter (where $5::date is null or e.effective_on <= $5::date)
          as first_day,
        coalesce(sum(e.dr) filter (where e.effective_on < $4::date), 0)::bigint as dr_before,

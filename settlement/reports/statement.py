@@ -4,6 +4,9 @@ An account's entries are numbered without a gap, in the order they were committe
 So a page is named by the number of the last entry before it: pages read while others write neither
 skip nor repeat a line, and the opening balance of one is the closing balance of the one before it.
 
+Of entries that were archived only what a day of them adds up to is there: a statement begins with
+the balance after the last of them, and where it stood among them is not told (`EntriesMissing`).
+
 Times are those of recording (`recorded_at`), which grow with the numbers: a statement from a moment
 on begins with the first entry recorded then, one until a moment ends with the last, and what lies
 between is told whole, so that running balances chain.
@@ -137,12 +140,16 @@ async def statement(
     assert 0 < limit <= MOST_LINES, "a page is not empty, and not everything"
     found = await _find(conn, name)
     _check_entry(found, after)
-    last = found.newest
+    # Of what is in the archive only sums are told: a statement begins after it.
+    archived: int = await conn.fetchval(_QUERIES["brought_forward"], found.key)
+    after, last = max(after, archived), found.newest
     if since is not None:
         first: int | None = await conn.fetchval(_QUERIES["first_since"], found.key, since)
         after = max(after, last if first is None else first - 1)
     if until is not None:
         last = await conn.fetchval(_QUERIES["last_until"], found.key, until) or 0
+        if last < archived:
+            raise EntriesMissing(account=name, archived=archived)
     before = await balance_before(conn, found.key, after)
     rows = await conn.fetch(_QUERIES["lines"], found.key, after, last, limit + 1)
     return Statement(
@@ -202,6 +209,7 @@ async def balance_at(conn: ReadConn, name: AccountName, moment: datetime) -> Sta
     Raises `InvalidAccount`, `AccountMissing`, `EntriesMissing`.
     """
     found = await _find(conn, name)
+    await _check_not_within(conn, found, moment)
     row = await conn.fetchrow(_QUERIES["recorded"], found.key, moment)
     assert row is not None, "a sum is one row"
     _check_all_there(seen=row["seen"], newest=max(row["newest"], found.newest))
@@ -217,6 +225,7 @@ async def balance_at_slot(conn: ReadConn, name: AccountName, slot: Slot) -> Stan
     row = await conn.fetchrow(_QUERIES["at_slot"], found.key, slot)
     if row is None or row["known_at"] is None:
         raise SlotUnknown(slot=slot)
+    await _check_not_within(conn, found, row["known_at"])
     _check_all_there(seen=row["seen"], newest=max(row["newest"], found.newest))
     return Standing(account=found.account, turnover=_turnover(row))
 
@@ -238,6 +247,11 @@ def _check_all_there(*, seen: int, newest: int) -> None:
     # Numbers begin at 1 and have no gap.
     if seen != newest:
         raise EntriesMissing(seen=seen, newest=newest)
+
+
+async def _check_not_within(conn: ReadConn, found: _Found, moment: datetime) -> None:
+    if await conn.fetchval(_QUERIES["archived_around"], found.key, moment):
+        raise EntriesMissing(account=found.account.name, moment=moment)
 
 
 def _check_entry(found: _Found, entry: int) -> None:

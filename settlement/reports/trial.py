@@ -16,6 +16,7 @@ from settlement.db import sql
 from settlement.db.pool import Pool, reading, retried
 from settlement.reports.amounts import decimal_text
 from settlement.reports.journal import (
+    EntriesMissing,
     Numbers,
     Record,
     Told,
@@ -131,6 +132,8 @@ async def trial_balance_at(pool: Pool, cut: Cut, at: datetime, told: Told) -> Tr
     debits: Counter[int] = Counter()
     credits_: Counter[int] = Counter()
     numbers = Numbers()
+    if await _archived_around(pool, at):
+        raise EntriesMissing(moment=at)
     for head in cut:
         async with aclosing(spans(pool, head)) as pages:
             async for span in pages:
@@ -145,6 +148,16 @@ async def trial_balance_at(pool: Pool, cut: Cut, at: datetime, told: Told) -> Tr
     return _in_order(
         at, (Line(account=one, dr=debits[key], cr=credits_[key]) for key, one in named.items())
     )
+
+
+async def _archived_around(pool: Pool, at: datetime) -> bool:
+    """Whether the moment is in the middle of what is only known as the sums of a day."""
+
+    async def read() -> bool:
+        async with reading(pool) as conn:
+            return bool(await conn.fetchval(_QUERIES["archived_around"], at))
+
+    return await retried(read)
 
 
 def _in_order(at: datetime | None, lines: Iterable[Line]) -> TrialBalance:
