@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from cli.ledger_archive import archive, verify_archive
 from cli.ledger_export import export
+from cli.ledger_seal import check_proof, proof, seal
 from cli.ledger_statement import balance, statement
 from cli.ledger_trial import trial_balance
 from cli.options import DEFAULT_DIRECTORY, AsJson, Directory, give_up, workspace_at
@@ -47,6 +48,9 @@ ledger.command("export")(export)
 ledger.command("trial-balance")(trial_balance)
 ledger.command("statement")(statement)
 ledger.command("balance")(balance)
+ledger.command("seal")(seal)
+ledger.command("proof")(proof)
+ledger.command("check-proof")(check_proof)
 ledger.command("archive")(archive)
 ledger.command("verify-archive")(verify_archive)
 

@@ -22,6 +22,7 @@ from settlement.config import ReconcileSettings, SignerSettings, WorkerSettings
 from settlement.db.pool import TRANSIENT, AlreadyRunning, Pool, only_one
 from settlement.ledger import charge_days
 from settlement.ledger.operations import Writer
+from settlement.ledger.seal import BooksBroken, SealRefused, make_seal
 from settlement.ledger.store import WriterFenced, give_back_expired, open_writer
 from settlement.metrics import SignerMetrics, WorkerMetrics
 from settlement.observability import Health, status_server
@@ -42,7 +43,7 @@ from settlement.reconcile.compare import (
 
 _WRITER = "settlement"
 _LOCK = "settlement-worker"
-_POOL_SIZE = 6
+_POOL_SIZE = 8
 _STANDBY_SECONDS = 0.5
 # Leases live for minutes; a dead process's money comes back this much later at most.
 _LEASES_SECONDS = 10.0
@@ -161,6 +162,12 @@ def _loops(worker: _Worker, writer: Writer) -> tuple[Coroutine[Any, Any, None], 
             every_seconds=_LEASES_SECONDS,
             standing=worker.standing,
         ),
+        repeat(
+            partial(_seal_round, worker),
+            part="sealing",
+            every_seconds=float(settings.seal_every_seconds),
+            standing=worker.standing,
+        ),
     )
 
 
@@ -184,6 +191,17 @@ async def _bond_round(worker: _Worker, writer: Writer) -> None:
         clock=worker.clock,
     )
     worker.metrics.bonds_requested(made)
+
+
+async def _seal_round(worker: _Worker) -> None:
+    try:
+        made = await make_seal(worker.pool)
+    except (BooksBroken, SealRefused) as error:
+        worker.standing.wrong("seals", str(error))
+        return
+    worker.standing.right("seals")
+    if made is not None:
+        _log.info("sealed", seal=made.seal_no, rows=made.rows, hash=made.hash.hex())
 
 
 async def _lease_round(worker: _Worker, writer: Writer) -> None:

@@ -39,6 +39,7 @@ class WorkerSettings:
     round_milliseconds: int
     bond_funding_milliseconds: int
     reconcile_every_seconds: int
+    seal_every_seconds: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,7 @@ def worker_settings(reader: SettingsReader) -> WorkerSettings:
             "POD_SETTLEMENT_BOND_FUNDING_MILLISECONDS", 1_000, least=10
         ),
         reconcile_every_seconds=reader.integer("POD_RECONCILE_EVERY_SECONDS", 60, least=1),
+        seal_every_seconds=reader.integer("POD_SEAL_SECONDS", 3_600, least=1),
     )
 
 
