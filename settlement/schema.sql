@@ -849,11 +849,8 @@ begin
              o.gross / 10000 * o.bps + o.gross % 10000 * o.bps / 10000 as share
         from unnest(p_requests, p_request_holds, p_users, p_operators, p_gross, p_bps)
              as o (id, hold, payer, operator, gross, bps)
-        -- A request that was settled by a post of its name is not settled again.
-        left join lateral (select true as settled from settlement.txn y
-                            where y.txn_id = o.id limit 1) as t on true
        where o.id >= v_low and o.id < v_high and get_byte(uuid_send(o.id), 6) / 16 = 7
-         and o.gross between 0 and c_large_amount and t.settled is null
+         and o.gross between 0 and c_large_amount
     ),
     -- A lease stays open and may be spent again; any other hold ends and gives back the rest. Only
     -- this writer spends its holds, so its head's lock is what keeps others away.
@@ -880,22 +877,28 @@ begin
                       union all select account_id, 0, 0, held, 0 from taken
                       union all select operator, 0, gross - share, 0, 1 from asked
                       union all select v_treasury, 0, share, 0, 1 from asked) as s
+               -- Nothing moves where a hold did not give what was asked of it. (Said here and not
+               -- of x: what is said of x is asked again, without CTEs, after waiting for its row.)
+               cross join (select sum(n) as n from taken) as t
+               where t.n = v_charges
                group by s.account_id order by s.account_id) as d
-       -- Nothing moves where a hold did not give what was asked of it.
-       where x.account_id = d.account_id and (select sum(n) from taken) = v_charges
-         and greatest(x.dr, x.cr) <= c_large
+       where x.account_id = d.account_id and greatest(x.dr, x.cr) <= c_large
          and (x.earns or d.cr = 0 or x.account_id = v_treasury)
       returning x.account_id, x.version - d.n as version, x.cr - x.dr + d.dr as balance
     )
     select array_agg(account_id), array_agg(version), array_agg(balance),
            coalesce((select sum(n) from taken), 0)
       into m_account, m_version, m_balance, v_n from moved;
-    if v_n = v_charges then
+    -- A request that was settled by a post of its name is not settled again. Looked for now that the
+    -- balances are ours: such a post moves one of them.
+    if v_n = v_charges and not exists (
+        select from unnest(p_requests) as r (id) cross join lateral (
+          select from settlement.txn y where y.txn_id = r.id limit 1) as t) then
       select c.written, c.leaves, c.balances into v_n, v_leaves, v_balances
         from settlement.write_charges_v2(w, p_requests, p_request_holds, p_users, p_operators,
           p_gross, p_bps, m_account, m_version, m_balance) as c;
     end if;
-    if v_n <> v_charges then
+    if v_balances is null or v_n <> v_charges then
       raise exception 'not of the everyday kind' using errcode = 'PL011';
     end if;
   end if;
@@ -1510,7 +1513,13 @@ begin
                 r_operator_entry, r_treasury_entry, r_balance, r_ord)
          as o (verb, id, hold, a, b, amount, share, bps, user_entry, operator_entry,
                treasury_entry, balance, ord)
-   where o.verb = 'charge' and o.ord is not null;
+   where o.verb = 'charge' and o.ord is not null
+  on conflict do nothing;
+  get diagnostics v_rows = row_count;
+  if v_rows <> (select count(*) from unnest(o_verb, r_ord) as o (verb, ord)
+                 where o.verb = 'charge' and o.ord is not null) then
+    raise exception 'another writer took the same name' using errcode = '40001';
+  end if;
   update settlement.hold x
      set state = d.state, captured = d.captured,
          released = case d.state when 'open' then 0 else x.amount - d.captured end

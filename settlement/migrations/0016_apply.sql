@@ -338,7 +338,13 @@ begin
                 r_operator_entry, r_treasury_entry, r_balance, r_ord)
          as o (verb, id, hold, a, b, amount, share, bps, user_entry, operator_entry,
                treasury_entry, balance, ord)
-   where o.verb = 'charge' and o.ord is not null;
+   where o.verb = 'charge' and o.ord is not null
+  on conflict do nothing;
+  get diagnostics v_rows = row_count;
+  if v_rows <> (select count(*) from unnest(o_verb, r_ord) as o (verb, ord)
+                 where o.verb = 'charge' and o.ord is not null) then
+    raise exception 'another writer took the same name' using errcode = '40001';
+  end if;
   update settlement.hold x
      set state = d.state, captured = d.captured,
          released = case d.state when 'open' then 0 else x.amount - d.captured end

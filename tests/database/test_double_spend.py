@@ -37,9 +37,6 @@ from tests.wire.waiting import eventually_true
 
 FUNDS = 25_000_000
 _PAST = datetime(2026, 1, 1, tzinfo=UTC)
-_LOOKS_BEFORE_IT_WAITS = pytest.mark.xfail(
-    strict=True, reason="settle_v2 looks for a post of the name before it waits for the balance"
-)
 _ROLES = {"one": "coordinator", "two": "coordinator", "three": "coordinator", "four": "indexer"}
 
 
@@ -182,7 +179,6 @@ async def test_one_request_charged_by_two_writers_is_charged_once(
         assert spent in (1_000, 1_000 + other)
 
 
-@pytest.mark.xfail(strict=True, reason="apply_v2 raises 23505 where it promises 40001")
 async def test_one_name_of_a_request_for_two_users_is_one_request(
     books: Books, contenders: list[Contender]
 ) -> None:
@@ -201,7 +197,7 @@ async def test_one_name_of_a_request_for_two_users_is_one_request(
 
 
 @pytest.mark.parametrize("charged_first", [True, False])
-@pytest.mark.parametrize("held", [pytest.param(True, marks=_LOOKS_BEFORE_IT_WAITS), False])
+@pytest.mark.parametrize("held", [True, False])
 async def test_a_request_is_charged_or_posted_never_both(
     books: Books, contenders: list[Contender], held: bool, charged_first: bool
 ) -> None:
