@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from cli.ledger_archive import archive, verify_archive
 from cli.ledger_export import export
+from cli.ledger_restored import restored
 from cli.ledger_seal import check_proof, proof, seal
 from cli.ledger_statement import balance, statement
 from cli.ledger_trial import trial_balance
@@ -51,6 +52,7 @@ ledger.command("balance")(balance)
 ledger.command("seal")(seal)
 ledger.command("proof")(proof)
 ledger.command("check-proof")(check_proof)
+ledger.command("restored")(restored)
 ledger.command("archive")(archive)
 ledger.command("verify-archive")(verify_archive)
 

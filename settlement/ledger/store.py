@@ -17,7 +17,7 @@ import asyncpg
 
 from settlement.db import sql
 from settlement.db.pool import CallConn, Pool, ReadConn, Tx, retried, transaction
-from settlement.errors import Conflict, NotFound
+from settlement.errors import Conflict, NotFound, Refused
 from settlement.ledger.accounts import InvalidAccount, describe
 from settlement.ledger.encode import encode_batch
 from settlement.ledger.operations import (
@@ -51,6 +51,10 @@ class WriterFenced(Conflict):
 
 class WriterNotOurs(WriterFenced):
     """This writer belongs to another database role: stop posting."""
+
+
+class RestoreUnexplained(Refused):
+    """A new era of the books begins only when it is said who restored them, and why."""
 
 
 class AccountMissing(NotFound):
@@ -248,7 +252,13 @@ async def give_back_expired(pool: Pool, writer: Writer) -> list[UUID]:
 
 
 async def begin_era(pool: Pool, *, actor: str, reason: str) -> int:
-    """The books were restored from a backup: fence every writer; each then begins a new chain."""
+    """The books were restored from a backup: fence every writer; each then begins a new chain.
+
+    Raises `RestoreUnexplained` unless it is said who did it, and why.
+    """
+    for field, told in (("actor", actor), ("reason", reason)):
+        if not told.strip():
+            raise RestoreUnexplained(field=field)
     async with transaction(pool) as tx:
         return int(await tx.fetchval(_UPKEEP["begin_era"], actor, reason))
 

@@ -312,7 +312,6 @@ async def test_an_abandoned_lease_is_spent_or_given_back_to_the_last_microunit(
         spent = after.debits_microusdc - before.debits_microusdc
         assert spent == (900 if told[0] == "applied" else 0)
         ended[tuple(told)] += 1
-    assert len(ended) == 2, "both have won"
 
 
 _RAW = """
