@@ -62,7 +62,7 @@ class Contender:
 async def at_once(
     books: Books, account: AccountName, steps: Sequence[Coroutine[Any, Any, T]]
 ) -> list[T]:
-    """Run steps that all need this account's balance: each gets as far as it can, then all go on.
+    """Run steps that need this account's balance: they queue up in order, then all are let go.
 
     Every step needs a connection that is free.
     """
@@ -71,13 +71,15 @@ async def at_once(
         standing = blocker.transaction()
         await standing.start()
         await blocker.execute(_LOCK_BALANCE, account)
-        tasks = [asyncio.ensure_future(step) for step in steps]
+        tasks: list[asyncio.Future[T]] = []
 
         async def as_far_as_they_get() -> bool:
             ended = sum(task.done() for task in tasks)
             return await waiting(blocker) + ended == len(tasks)
 
-        await eventually_true(as_far_as_they_get)
+        for step in steps:
+            tasks.append(asyncio.ensure_future(step))
+            await eventually_true(as_far_as_they_get)
         await standing.rollback()
         return await asyncio.gather(*tasks)
     finally:
