@@ -138,7 +138,7 @@ async def running(
         ):
             writer = await retried(lambda: _take_over(pool, timer), attempts=_START_ATTEMPTS)
             async with (
-                GroupCommit(pool, writer) as books,
+                GroupCommit(pool, writer, batch_size=settings.books_batch) as books,
                 Charges(books, pool, timer, settings.leases) as charges,
             ):
                 parts = assemble(settings, pool, books, charges, timer, chain)

@@ -10,6 +10,7 @@ from coordinator.limits import HttpLimits
 from coordinator.order import Limits
 from settlement.chain.program import Deployment
 from settlement.charges import LeaseTerms
+from settlement.ledger.writer import BATCH_SIZE
 from settlement.settings import Address, SettingInvalid, SettingsReader
 
 DEFAULT_LISTEN = "127.0.0.1:8402"
@@ -28,6 +29,7 @@ class CoordinatorSettings:
     limits: Limits
     timing: Timing
     leases: LeaseTerms = field(default_factory=LeaseTerms)
+    books_batch: int = BATCH_SIZE  # operations a commit at most; 1: each its own transaction
     pool_size: int
     grace_seconds: int
 
@@ -46,6 +48,7 @@ def read(reader: SettingsReader) -> CoordinatorSettings:
         limits=_limits(reader),
         timing=_timing(reader),
         leases=_leases(reader),
+        books_batch=reader.integer("POD_COORDINATOR_BOOKS_BATCH", BATCH_SIZE, least=1),
         pool_size=reader.integer("POD_COORDINATOR_POOL_SIZE", 12, least=6),
         grace_seconds=reader.integer("POD_COORDINATOR_GRACE_SECONDS", 5),
     )
