@@ -70,6 +70,7 @@ class Money:
             round_milliseconds=20,
             bond_funding_milliseconds=50,
             reconcile_every_seconds=3_600,
+            seal_every_seconds=3_600,
         )
 
     def signer_settings(self) -> SignerSettings:
