@@ -82,7 +82,10 @@ async def stage(books: Books) -> Stage:
 @pytest.fixture
 async def sessions(books: Books) -> AsyncIterator[list["Connection"]]:
     """Who does the first thing, who does the second, and who watches."""
-    opened = [await asyncpg.connect(books.database.dsn) for _ in range(3)]
+    # Compiling the check takes a server that can a hundred times as long as running it.
+    opened = [
+        await asyncpg.connect(books.database.dsn, server_settings={"jit": "off"}) for _ in range(3)
+    ]
     yield opened
     for connection in opened:
         await connection.close()
@@ -298,15 +301,16 @@ async def test_who_waits_for_whom(pair: str, stage: Stage, sessions: list["Conne
     assert await measured(stage, sessions, first, second) == (waits, told)
 
 
+@pytest.mark.parametrize("reads", _READERS)
 async def test_readers_wait_for_nobody_and_nobody_for_them(
-    stage: Stage, sessions: list["Connection"]
+    reads: str, stage: Stage, sessions: list["Connection"]
 ) -> None:
-    for reads, reader in _READERS.items():
-        for writes, writer in _WRITERS.items():
-            for first, second in ((writer, reader), (reader, writer)):
-                waited, told = await measured(stage, sessions, first, second, keep=False)
-                assert not waited, (reads, writes)
-                assert told in ("", "applied"), (reads, writes)
+    reader = _READERS[reads]
+    for writes, writer in _WRITERS.items():
+        for first, second in ((writer, reader), (reader, writer)):
+            waited, told = await measured(stage, sessions, first, second, keep=False)
+            assert not waited, writes
+            assert told in ("", "applied"), writes
 
 
 async def measured(
