@@ -74,13 +74,20 @@ def verify(
     from_start: Annotated[
         bool, typer.Option("--from-start", help="Begin anew, whatever a stopped check has seen.")
     ] = False,
+    from_seal: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Take what this seal has from the seal, and check only what came since."
+        ),
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Re-derive balances, re-hash the chains, check holds and sums, name the first wrong row.
 
     Runs beside the live system. Stopped, it goes on from there next time; what was seen by then is
-    not looked at again. Exits 0 when the books are right, 1 when something is wrong, 2 when there
-    was no answer.
+    not looked at again. Days that are archived are not there to be read: then it begins at the
+    first seal that has all of them. Exits 0 when the books are right, 1 when something is wrong,
+    2 when there was no answer.
 
     Example: pod ledger verify --json
     """
@@ -91,7 +98,7 @@ def verify(
         give_up("nothing is running; name a database with POD_DATABASE", _NO_ANSWER)
     keeper = _Keeper(state or workspace.directory / "ledger-verify.json")
     try:
-        verdict = asyncio.run(_run(dsn, keeper, from_start))
+        verdict = asyncio.run(_run(dsn, keeper, from_start, from_seal))
     except (PodError, *TRANSIENT) as error:
         give_up(f"the books could not be checked: {error}", _NO_ANSWER)
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -152,14 +159,15 @@ class _Keeper:
         self.file.unlink(missing_ok=True)
 
 
-async def _run(dsn: str, keeper: _Keeper, from_start: bool) -> Verdict:
+async def _run(dsn: str, keeper: _Keeper, from_start: bool, from_seal: int) -> Verdict:
     task = asyncio.current_task()
     assert task is not None, "asyncio.run has a task"
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     pool = await open_pool(dsn, role="pod_finance", application="ledger-verify", size=2)
     try:
         books = await verify_read.read_books(pool)
-        verdict = await check_books(pool, keeper.begin(books, from_start=from_start), keeper.told)
+        progress = keeper.begin(books, from_start=from_start)
+        verdict = await check_books(pool, progress, keeper.told, from_seal=from_seal)
         keeper.forget()
     except (PodError, *TRANSIENT, asyncio.CancelledError):
         keeper.save()  # between two steps; after a crash of ours that would not be sure
@@ -175,6 +183,8 @@ def _words(verdict: Verdict) -> str:
         f"{verdict.batches} batches, {verdict.rows} rows, {verdict.seals} seals,"
         f" {verdict.holds} holds, {verdict.accounts} accounts"
     )
+    if verdict.from_seal:
+        seen += f", from seal {verdict.from_seal} on"
     wrong = verdict.wrong
     if wrong is None:
         return f"the books are right: {seen}"

@@ -78,13 +78,15 @@ class Sealed:
 
 def cut_hash(cuts: Iterable[Cut]) -> bytes:
     """The hash of a seal's cut, whose writers come in the order of their ids."""
-    return _lines_hash((*cut[:-1], cut.hash.hex()) for cut in cuts)
+    lines = (barred(*cut[:-1], cut.hash.hex()) for cut in cuts)
+    return sha256("\n".join(lines).encode()).digest()
+
+
+def balance_line(snapshot: Snapshot) -> bytes:
+    """What a snapshot adds to the hash of its seal's balances, which are parted by newlines."""
+    return barred(*snapshot).encode()
 
 
 def balances_hash(snapshots: Iterable[Snapshot]) -> bytes:
     """The hash of a seal's snapshots, whose accounts come in the order of their ids."""
-    return _lines_hash(snapshots)
-
-
-def _lines_hash(rows: Iterable[tuple[object, ...]]) -> bytes:
-    return sha256("\n".join(barred(*row) for row in rows).encode()).digest()
+    return sha256(b"\n".join(map(balance_line, snapshots))).digest()

@@ -13,17 +13,18 @@ stands between two batches or pages, and a later run may go on from it.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from itertools import islice
 from uuid import UUID
 
 from settlement.db.pool import Pool
+from settlement.errors import Unavailable
 from settlement.ledger import verify_read, verify_seals
-from settlement.ledger.verify_chain import Head, Wrong
+from settlement.ledger.seal_read import SealMissing
+from settlement.ledger.verify_chain import Wrong
 from settlement.ledger.verify_fold import Account
-from settlement.ledger.verify_holds import RULE, Holds
+from settlement.ledger.verify_follow import Follower
+from settlement.ledger.verify_holds import RULE
 from settlement.ledger.verify_read import Record
 from settlement.ledger.verify_seals import SealCheck
 from settlement.ledger.verify_state import Progress
@@ -57,6 +58,7 @@ class Verdict:
     batches: int
     rows: int
     seals: int
+    from_seal: int
     holds: int
     accounts: int
 
@@ -66,22 +68,39 @@ class Verdict:
         return {"right": self.wrong is None, **asdict(self), "wrong": wrong}
 
 
+class ArchivedMeanwhile(Unavailable):
+    """Days were archived while the books were checked: begin anew with --from-start."""
+
+
 async def verify(
-    pool: Pool, progress: Progress, told: Callable[[Step], None], *, page_size: int = _PAGE
+    pool: Pool,
+    progress: Progress,
+    told: Callable[[Step], None],
+    *,
+    page_size: int = _PAGE,
+    from_seal: int = 0,
 ) -> Verdict:
     """Check the books from where `progress` stands, which moves on; `told` hears of each step.
 
-    Raises `DatabaseUnavailable` when the database stays away, and what `told` raises.
+    A check that begins takes what `from_seal` has from that seal; what is archived is not there to
+    be read, so it begins at the first seal that has all of it at least. Raises `SealMissing`,
+    `ArchivedMeanwhile`, `DatabaseUnavailable`, and what `told` raises.
     """
+    if not progress.begun:
+        progress.from_seal = max(from_seal, await verify_read.archived_up_to(pool))
+        progress.begun, progress.held_known = True, progress.from_seal == 0
     check = _Check(pool, progress, told, page_size)
     wrong = await check.seals() or await check.history()
     wrong = wrong or await check.holds() or await check.balances()
+    if wrong is not None and await verify_read.archived_up_to(pool) > progress.from_seal:
+        raise ArchivedMeanwhile
     fold = progress.fold
     return Verdict(
         wrong=wrong,
         batches=fold.batches,
         rows=fold.rows,
         seals=progress.sealed.seal_no,
+        from_seal=progress.from_seal,
         holds=progress.holds,
         accounts=progress.accounts,
     )
@@ -96,12 +115,10 @@ class _Check:
         self._fold = progress.fold
         self._told = told
         self._page_size = page_size
-        self._batches = 0  # how many there are, as far as was seen
+        self._follow = Follower(pool, progress, self._followed, page_size)
 
-    @property
-    def _holds(self) -> Holds:
-        assert self._fold.holds is not None, "a check of the books follows holds"
-        return self._fold.holds
+    def _followed(self, done: int, total: int) -> None:
+        self._told(Step(pass_=Pass.HISTORY, done=done, total=total))
 
     async def seals(self) -> Wrong | None:
         """History up to the last seal's cut."""
@@ -109,38 +126,42 @@ class _Check:
         while not progress.seals_done:
             seal = await verify_seals.next_seal(self._pool, progress.sealed)
             if seal is None:
+                if progress.sealed.seal_no < progress.from_seal:
+                    raise SealMissing(seal=progress.from_seal)
                 wrong = await verify_seals.stray(self._pool)
                 progress.seals_done = wrong is None
             else:
-                wrong = await self._seal(SealCheck(self._pool, progress.sealed, seal))
+                wrong = await self._seal(SealCheck(self._pool, progress.sealed, seal), seal.seal_no)
             if wrong is not None:
                 return wrong
             self._told(Step(pass_=Pass.SEALS, done=progress.sealed.seal_no, total=None))
         return None
 
-    async def _seal(self, check: SealCheck) -> Wrong | None:
+    async def _seal(self, check: SealCheck, seal_no: int) -> Wrong | None:
         wrong = await check.begin()
         if wrong is not None:
             return wrong
-        heads = await verify_read.current_heads(self._pool)
-        self._batches = sum(head.head_seq for head in heads)
-        cut = check.cut(heads, self._fold.places)
+        cut = check.cut(await self._follow.heads(), self._fold.places)
         if isinstance(cut, Wrong):
             return cut
-        return await self._advance(cut, check) or await check.finish(self._fold)
+        if seal_no > self._progress.from_seal:
+            return await self._follow.to(cut, check) or await check.finish(self._fold)
+        wrong = await check.trust(cut, self._fold)
+        self._progress.base = {key: place.seq for key, place in self._fold.places.items()}
+        return wrong
 
     async def history(self) -> Wrong | None:
         """History from there up to now."""
         if self._progress.history_done:
             return None
-        wrong = await self._advance(await verify_read.current_heads(self._pool))
+        wrong = await self._follow.to(await self._follow.heads())
         self._progress.history_done = wrong is None
         return wrong
 
     async def holds(self) -> Wrong | None:
         """Every hold was placed; those that history leaves open are as they say."""
         # A row beyond the chains first: what it did to a hold would look like the hold's fault.
-        stray = await self._stray()
+        stray = await self._follow.stray()
         if stray is not None:
             return stray
         progress = self._progress
@@ -153,23 +174,32 @@ class _Check:
             progress.holds_done = page["n"] < self._page_size
             progress.last_hold = str(page["last"]) if page["n"] else progress.last_hold
             self._told(Step(pass_=Pass.HOLDS, done=progress.holds, total=None))
-        open_now = sorted(self._holds.open)
+        open_now = sorted(self._follow.holds.open)
         for start in range(0, len(open_now), self._page_size):
             wrong = await self._open_holds(open_now[start : start + self._page_size])
             if wrong is not None:
                 return wrong
-        return None
+        return None if progress.held_known else await self._learn_held()
+
+    async def _learn_held(self) -> Wrong | None:
+        """What accounts had set aside before what is checked: what their open holds say now."""
+        cut, held = await verify_read.held_now(self._pool)
+        wrong = await self._follow.to(cut)
+        if wrong is None:
+            for key in self._fold.accounts.keys() | held.keys():
+                self._fold.account(key).held = held.get(key, 0)
+            self._progress.held_known = True
+        return wrong
 
     async def _open_holds(self, ids: Sequence[UUID]) -> Wrong | None:
         cut, found = await verify_read.holds_now(self._pool, ids)
-        wrong = await self._advance(cut)
+        wrong = await self._follow.to(cut)
         if wrong is not None:
             return wrong
         # One that ended on the way there was compared when it did.
-        for hold_id in filter(self._holds.open.__contains__, ids):
-            standing = self._holds.open[hold_id].standing
-            self._holds.compare(hold_id, standing, found.get(hold_id))
-        return self._holds.wrong
+        for hold_id in filter(self._follow.holds.open.__contains__, ids):
+            self._follow.holds.compare_open(hold_id, found.get(hold_id))
+        return self._follow.holds.wrong
 
     async def balances(self) -> Wrong | None:
         progress = self._progress
@@ -178,63 +208,13 @@ class _Check:
             cut, page = await verify_read.account_page(
                 self._pool, progress.last_account, self._page_size
             )
-            wrong = await self._advance(cut) or self._compare(page)
+            wrong = await self._follow.to(cut) or self._compare(page)
             if wrong is not None:
                 return wrong
             more = len(page) == self._page_size
             progress.last_account = page[-1]["account_id"] if page else progress.last_account
             self._told(Step(pass_=Pass.BALANCES, done=progress.accounts, total=None))
         return await self._late_accounts() or self._zero_sum()
-
-    async def _advance(self, cut: Sequence[Head], seal: SealCheck | None = None) -> Wrong | None:
-        """Fold history up to a cut; batches of several writers go by the time they were made."""
-        self._batches = max(self._batches, sum(head.head_seq for head in cut))
-        self._tell_history()
-        async with aclosing(verify_read.by_time(self._pool, cut, self._fold.places)) as lists:
-            async for ready in lists:
-                for full in ready:
-                    wrong = self._fold.take(full)
-                    if wrong is not None:
-                        return wrong
-                    if seal is not None:
-                        seal.take(full)
-                wrong = await self._ended(self._page_size)
-                if wrong is None and seal is not None:
-                    wrong = await seal.compare_nodes()
-                if wrong is not None:
-                    return wrong
-                self._tell_history()
-        gap = self._at_heads(cut) if seal is None else seal.unlike(cut, self._fold.places)
-        gap = gap or self._fold.at_cut()
-        if gap is None:
-            return await self._ended(1)
-        # What is missing may be in a row that no batch has: then that one is named.
-        return await self._stray() or gap
-
-    def _tell_history(self) -> None:
-        self._told(Step(pass_=Pass.HISTORY, done=self._fold.batches, total=self._batches))
-
-    async def _ended(self, least: int) -> Wrong | None:
-        """Look up how holds ended that were open when their first row was read, in pages."""
-        ended = self._holds.ended
-        while len(ended) >= least:
-            ids = list(islice(ended, self._page_size))
-            _, found = await verify_read.holds_now(self._pool, ids)
-            for hold_id in ids:
-                self._holds.compare(hold_id, ended.pop(hold_id), found.get(hold_id))
-        return self._holds.wrong
-
-    def _at_heads(self, cut: Sequence[Head]) -> Wrong | None:
-        for head in cut:
-            place = self._fold.place(head)
-            told = place.unlike(head)
-            if told is not None:
-                batch = min(place.seq, head.head_seq) + 1
-                return Wrong(rule="head", detail=told, writer=head.writer_id, batch=batch)
-        gone = set(self._fold.places) - {head.writer_id for head in cut}
-        if gone:
-            return Wrong(rule="head", detail="the writer is gone", writer=min(gone))
-        return None
 
     def _compare(self, page: Sequence[Record]) -> Wrong | None:
         for record in page:
@@ -257,22 +237,9 @@ class _Check:
             if not page:
                 told = f"history names account {unseen[0]}, which is not there"
                 return Wrong(rule="account", detail=told, account=str(unseen[0]))
-            wrong = await self._advance(cut) or self._compare(page)
+            wrong = await self._follow.to(cut) or self._compare(page)
             if wrong is not None:
                 return wrong
-
-    async def _stray(self) -> Wrong | None:
-        row = await verify_read.stray_row(self._pool)
-        if row is None:
-            return None
-        return Wrong(
-            rule="row without batch",
-            detail="its writer has no such batch",
-            writer=row["writer_id"],
-            batch=row["batch_seq"],
-            ord=row["ord"],
-            row_id=None if row["row_id"] is None else str(row["row_id"]),
-        )
 
     def _zero_sum(self) -> Wrong | None:
         sums: dict[str, int] = {}

@@ -67,6 +67,28 @@ select count(*) as n, max(p.hold_id::text)::uuid as last,
 -- How these holds stand.
 select hold_id, state, captured, released from settlement.hold where hold_id = any ($1::uuid[])
 
+-- name: holds_before
+-- Of these holds, those that were placed; and by which batch.
+select h.hold_id, h.account_id as account, h.amount, h.purpose, e.writer_id as writer, e.batch_seq
+  from settlement.hold h
+ cross join lateral (select y.writer_id, y.batch_seq from settlement.hold_event y
+                      where y.hold_id = h.hold_id and y.event = 'placed' limit 1) as e
+ where h.hold_id = any ($1::uuid[])
+
+-- name: held_now
+-- What all open holds set aside, by account.
+select account_id, sum(amount - captured)::bigint as held from settlement.hold
+ where state = 'open' group by account_id
+
+-- name: archived_up_to
+-- The first seal that has every row of the days that are archived; 0 when none is.
+select coalesce(max(c.seal_no), 0)
+  from settlement.archived_span s
+  join settlement.charge_day d on d.day = s.day and d.state = 'archived'
+ cross join lateral (select y.seal_no from settlement.seal_cut y
+                      where y.writer_id = s.writer_id and y.to_seq >= s.last_seq
+                      order by y.to_seq limit 1) as c
+
 -- name: account_page
 -- One page of accounts with what the books say they have.
 select a.account_id, a.name, a.asset, b.dr, b.cr, b.held, b.version, k.floored,

@@ -38,6 +38,7 @@ class Held:
     voided: bool = False
     by_another: bool = False  # it was voided by another writer: its own may still have rows
     told: Standing | None = None  # how it ended, as the books keep it
+    began_before: bool = False  # before what is checked: what was spent of it then is not known
 
     @property
     def ended(self) -> bool:
@@ -59,7 +60,7 @@ class Held:
         """What the hold should say."""
         if not self.ended:
             return "open", self.captured, 0
-        state = "voided" if self.spends == 0 or (self.voided and not self.captured) else "captured"
+        state = "voided" if self.voided and not self.captured else "captured"
         return state, self.captured, self.amount - self.captured
 
 
@@ -107,6 +108,28 @@ class Holds:
         self.unsure.clear()
         return self.wrong
 
+    def remember(  # one parameter per thing that is known of it
+        self, hold_id: UUID, *, writer: int, account: int, amount: int, purpose: str
+    ) -> None:
+        """A hold that was placed before what is checked, and is spent or ended in it."""
+        self.open[hold_id] = Held(
+            last=(writer, 0, 0, str(hold_id)),
+            writer=writer,
+            account=account,
+            amount=amount,
+            purpose=purpose,
+            began_before=True,
+        )
+
+    def unknown(self, row: JournalRow) -> UUID | None:
+        """The hold that a row spends or ends, when it is none that is open here."""
+        hold_id: UUID | None = None
+        if isinstance(row, ChargeRow | TxnRow):
+            hold_id = row.hold_id
+        elif isinstance(row, HoldRow) and row.event != "placed":
+            hold_id = row.row_id
+        return None if hold_id in (NO_HOLD, None) or hold_id in self.open else hold_id
+
     def _place(self, row: HoldRow) -> Effect:
         held = self.open.setdefault(row.row_id, Held(last=where(row)))
         self.unsure.discard(row.row_id)
@@ -153,8 +176,11 @@ class Holds:
         held = self._of_any_writer(row, row.row_id, row.hold_writer)
         if held is None or held.ended:
             return _BROKEN
+        told = _told(row)
+        if told is not None:
+            _adopt(held, told)
         before = held.set_aside
-        held.voided, held.told = True, _told(row)
+        held.voided, held.told = True, told
         if held.purpose == _LEASE and held.writer != row.writer_id:
             self._may_go_on(row.row_id, held)
         return self._changed(row.row_id, held, before)
@@ -185,6 +211,13 @@ class Holds:
         else:
             self.compare(hold_id, held.standing, held.told)
 
+    def compare_open(self, hold_id: UUID, told: Standing | None) -> None:
+        """Hold what the books keep of a hold that is open here against what history says."""
+        held = self.open[hold_id]
+        if told is not None:
+            _adopt(held, told)
+        self.compare(hold_id, held.standing, told)
+
     def compare(self, hold_id: UUID, standing: Standing, told: Standing | None) -> None:
         """Hold what the books keep of a hold against what history says; see `wrong`."""
         if told is None:
@@ -195,6 +228,12 @@ class Holds:
 
     def _disagree(self, hold_id: UUID, detail: str) -> None:
         self.wrong = self.wrong or Wrong(rule=RULE, detail=detail, row_id=str(hold_id))
+
+
+def _adopt(held: Held, told: Standing) -> None:
+    """What was spent of a lease before what is checked is taken from the books."""
+    if held.began_before and held.purpose == _LEASE:
+        held.captured = max(held.captured, told[1])
 
 
 def _told(row: HoldRow) -> Standing | None:

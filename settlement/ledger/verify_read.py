@@ -213,6 +213,26 @@ async def holds_now(pool: Pool, ids: Sequence[UUID]) -> tuple[list[Head], dict[U
     return await _read_at_once(pool, ask)
 
 
+async def holds_before(pool: Pool, ids: Sequence[UUID]) -> list[Record]:
+    """Of these holds, those that were placed; and by which batch."""
+    return await _read(pool, lambda conn: conn.fetch(QUERIES["holds_before"], ids))
+
+
+async def held_now(pool: Pool) -> tuple[list[Head], dict[int, int]]:
+    """What all open holds set aside, by account, with the cut at which they did."""
+
+    async def ask(conn: ReadConn) -> dict[int, int]:
+        found = await conn.fetch(QUERIES["held_now"])
+        return {row["account_id"]: row["held"] for row in found}
+
+    return await _read_at_once(pool, ask)
+
+
+async def archived_up_to(pool: Pool) -> int:
+    """The first seal that has every row of the days that are archived; 0 when none is."""
+    return int(await _read(pool, lambda conn: conn.fetchval(QUERIES["archived_up_to"])))
+
+
 async def stray_row(pool: Pool) -> Record | None:
     """A row that belongs to no batch."""
     return await _read(pool, lambda conn: conn.fetchrow(QUERIES["stray_row"]))

@@ -34,7 +34,11 @@ class Progress:
     books: str
     fold: Fold = field(default_factory=Fold)
     sealed: Sealed = field(default_factory=Sealed)
+    begun: bool = False
+    from_seal: int = 0  # what this seal has is taken from it; 0: everything is checked
+    base: dict[int, int] = field(default_factory=dict[int, int])  # writer: its last such batch
     seals_done: bool = False
+    held_known: bool = False  # what accounts had set aside before; always, from the start
     history_done: bool = False
     holds_done: bool = False
     last_hold: str | None = None
@@ -48,13 +52,16 @@ def dump(progress: Progress) -> str:
     fold, holds = progress.fold, progress.fold.holds
     assert holds is not None, "a check of the books follows holds"
     sealed = progress.sealed
-    fields = {n: value for n, value in vars(progress).items() if n not in ("fold", "sealed")}
+    fields = {
+        n: value for n, value in vars(progress).items() if n not in ("fold", "sealed", "base")
+    }
     return json.dumps(
         {
             "version": _VERSION,
             **fields,
             "seal": [sealed.seal_no, sealed.hash.hex(), *_part_fields(sealed.tree)],
             "parts": [[w, *_part_fields(part)] for w, part in sealed.parts.items()],
+            "base": list(progress.base.items()),
             "batches": fold.batches,
             "rows": fold.rows,
             "places": [[w, p.seq, p.hash.hex(), p.rows] for w, p in fold.places.items()],
@@ -77,7 +84,7 @@ def _part_fields(part: Part) -> list[object]:
 def _held_fields(held: Held) -> list[object]:
     return [
         *(held.last, held.writer, held.account, held.amount, held.purpose),
-        *(held.captured, held.spends, held.voided, held.by_another, held.told),
+        *(held.captured, held.spends, held.voided, held.by_another, held.told, held.began_before),
     ]
 
 
@@ -100,6 +107,10 @@ def _load(fields: dict[str, Any]) -> Progress:
         books=str(fields["books"]),
         fold=_fold(fields),
         sealed=_sealed(fields),
+        begun=bool(fields["begun"]),
+        from_seal=int(fields["from_seal"]),
+        held_known=bool(fields["held_known"]),
+        base={int(writer): int(seq) for writer, seq in fields["base"]},
         seals_done=bool(fields["seals_done"]),
         history_done=bool(fields["history_done"]),
         holds_done=bool(fields["holds_done"]),
@@ -150,7 +161,7 @@ def _fold(fields: dict[str, Any]) -> Fold:
 def _holds(fields: dict[str, Any]) -> Holds:
     holds = Holds()
     for key, last, writer, account, amount, purpose, captured, spends, *rest in fields["open"]:
-        voided, by_another, told = rest
+        voided, by_another, told, began_before = rest
         holds.open[UUID(key)] = Held(
             last=_where(last),
             writer=None if writer is None else int(writer),
@@ -162,6 +173,7 @@ def _holds(fields: dict[str, Any]) -> Holds:
             voided=bool(voided),
             by_another=bool(by_another),
             told=None if told is None else _standing(told),
+            began_before=bool(began_before),
         )
     holds.unsure.update(UUID(key) for key in fields["unsure"])
     holds.ended.update({UUID(key): _standing(standing) for key, *standing in fields["ended"]})

@@ -54,7 +54,7 @@ async def test_right_books_are_right(database: Database, pool: Pool, reader: Poo
     books = await lived(database, pool)
     first = await checked(reader)
     assert first == Verdict(
-        wrong=None, batches=6, rows=18, seals=0, holds=7, accounts=first.accounts
+        wrong=None, batches=6, rows=18, seals=0, from_seal=0, holds=7, accounts=first.accounts
     )
     assert first.accounts == await books.fetchval("select count(*) from settlement.account")
     assert await checked(reader, page_size=2) == first
