@@ -26,7 +26,7 @@ from typing import Final
 from settlement.db.pool import Pool, only_one, reading
 from settlement.errors import Conflict, Refused
 from settlement.ledger import archive_read, seal_read
-from settlement.ledger.archive_check import ArchiveWrong, check_files, rows_in
+from settlement.ledger.archive_check import ArchiveWrong, check_files, places_in
 from settlement.ledger.archive_file import DayFiles, DayWriter
 from settlement.ledger.archive_manifest import Manifest, ManifestUnreadable
 from settlement.ledger.archive_read import QUERIES
@@ -35,7 +35,7 @@ from settlement.ledger.merkle import Node
 from settlement.ledger.merkle_multi import multi_hashes, multi_needs
 from settlement.ledger.merkle_proof import Span
 from settlement.ledger.parquet import NotThatFile
-from settlement.ledger.seal_rows import Seal
+from settlement.ledger.seal_rows import SealHead
 
 _GAPS_AT_ONCE: Final = 500
 
@@ -142,7 +142,7 @@ class _Work:
             writer.publish()
         return manifest
 
-    async def _prove(self, writer: DayWriter, seal: Seal) -> None:
+    async def _prove(self, writer: DayWriter, seal: SealHead) -> None:
         gaps, done = writer.gaps(seal.tree_size), 0
         while some := list(islice(gaps, _GAPS_AT_ONCE)):
             around = [_around(gap, seal.tree_size) for gap in some]
@@ -164,17 +164,18 @@ class _Work:
         check_files(files, manifest, told)
 
     async def _check_rows(self, files: DayFiles) -> None:
-        """Row by row against the database. Raises `ArchiveWrong`.
+        """Row by row against the database, whose leaves say all of a row. Raises `ArchiveWrong`.
 
         What proofs of other rows need of these leaves is kept in the database on the way.
         """
-        kept = (row for piece in rows_in(files.rows) for row in piece)
+        kept = places_in(files.rows)
         stretches = await archive_read.stretches(self._pool, self._day)
         loose = Loose(stretch.first_leaf for stretch in stretches)
         seen = 0
         async with aclosing(archive_read.pages(self._pool, self._day)) as pages:
             async for rows in pages:
-                if list(islice(kept, len(rows))) != rows:
+                found = [(r.leaf_index, r.leaf, r.treasury_account, r.recorded_at) for r in rows]
+                if list(islice(kept, len(rows))) != found:
                     raise ArchiveWrong(rule="database", after=seen)
                 await self._keep(loose.take(rows))
                 seen += len(rows)

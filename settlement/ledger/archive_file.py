@@ -24,13 +24,13 @@ from settlement.ledger.archive_manifest import (
     ManifestUnreadable,
     Sums,
     Written,
-    told_of,
+    head_of,
 )
 from settlement.ledger.archive_rows import COLUMNS, Archived, columns_of
 from settlement.ledger.merkle import HASH_BYTES
 from settlement.ledger.merkle_proof import Span
 from settlement.ledger.parquet import ParquetWriter
-from settlement.ledger.seal_rows import Seal
+from settlement.ledger.seal_rows import SealHead
 
 _CHUNK: Final = 1 << 20
 
@@ -124,7 +124,7 @@ class DayWriter:
         """Some hashes of the proof more."""
         self._proof.write(b"".join(hashes))
 
-    def finish(self, seal: Seal | None) -> Manifest:
+    def finish(self, seal: SealHead | None) -> Manifest:
         """Everything is written: made durable, under the fresh names."""
         self._open.close()
         fresh = self.files.fresh
@@ -133,7 +133,7 @@ class DayWriter:
             sums=self.sums,
             first_id=self._first,
             last_id=self._last,
-            seal=None if seal is None else told_of(seal),
+            seal=None if seal is None else head_of(seal),
             file=written(fresh.rows, self.files.rows.name),
             proof=written(fresh.proof, self.files.proof.name),
         )

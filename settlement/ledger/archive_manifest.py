@@ -5,14 +5,14 @@ hash is made of), and the hashes of the two files beside it. The database keeps 
 the day go.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
 from settlement.errors import Refused
 from settlement.ledger.archive_rows import Archived
-from settlement.ledger.seal_rows import Seal
+from settlement.ledger.seal_rows import SealHead
 
 FORMAT: Final = "podledger/charges/1"
 _HASHES: Final = ("root", "cut_hash", "balances_hash", "prev_hash", "hash")
@@ -70,7 +70,7 @@ class Manifest:
     # The smallest and the largest name of a request; None where there is no row.
     first_id: UUID | None
     last_id: UUID | None
-    seal: Seal | None  # None only where there is no row
+    seal: SealHead | None  # None only where there is no row
     file: Written
     proof: Written
 
@@ -99,7 +99,7 @@ class Manifest:
         return found
 
 
-def _seal_as_json(seal: Seal) -> dict[str, object]:
+def _seal_as_json(seal: SealHead) -> dict[str, object]:
     return {
         "seal_no": seal.seal_no,
         "era": seal.era,
@@ -122,12 +122,12 @@ def _read(told: Any) -> Manifest:  # noqa: ANN401 -- whatever JSON there was
     )
 
 
-def _seal(told: dict[str, Any]) -> Seal:
-    fields: dict[str, Any] = {name: bytes.fromhex(told[name]) for name in _HASHES}
-    fields["made_at"] = datetime.fromisoformat(told["made_at"])
-    return Seal(**{**told, **fields}, peaks=())
+def _seal(told: dict[str, Any]) -> SealHead:
+    changed: dict[str, Any] = {name: bytes.fromhex(told[name]) for name in _HASHES}
+    changed["made_at"] = datetime.fromisoformat(told["made_at"])
+    return SealHead(**{**told, **changed})
 
 
-def told_of(seal: Seal) -> Seal:
-    """The seal as a manifest tells it: its peaks follow from no other part, and prove nothing."""
-    return replace(seal, peaks=())
+def head_of(seal: SealHead) -> SealHead:
+    """Of a seal as it is kept, what is known of it outside."""
+    return SealHead(**{one.name: getattr(seal, one.name) for one in fields(SealHead)})

@@ -6,6 +6,7 @@ needed. Values go in and come out as Python's own, a list for each column.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache
 from importlib import import_module
@@ -19,6 +20,7 @@ from settlement.errors import Refused
 # Something of that package.
 _Arrow: TypeAlias = Any
 _READ_AT_ONCE: Final = 8_192
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Kind(Enum):
@@ -91,19 +93,23 @@ class ParquetWriter:
         self._file.write_batch(batch)
 
 
-def read(path: Path, columns: Sequence[Column]) -> Iterator[list[list[Any]]]:
-    """The rows of a file in pieces, as columns.
+def read(
+    path: Path, columns: Sequence[Column], only: Sequence[str] | None = None
+) -> Iterator[list[list[Any]]]:
+    """The rows of a file of these columns in pieces, as columns: all, or only some of them.
 
-    Raises `NotThatFile`, also where a decimal is not its microunits.
+    Raises `NotThatFile`, also where a decimal that is read is not its microunits.
     """
+    wanted = [column for column in columns if only is None or column.name in only]
     arrow = _arrow()
     try:
         with import_module("pyarrow.parquet").ParquetFile(str(path)) as file:
             if not file.schema_arrow.equals(_schema(columns)):
                 raise NotThatFile(file=path, problem="it has other columns")
-            for batch in file.iter_batches(batch_size=_READ_AT_ONCE):
-                _check_decimals(path, batch, columns)
-                yield [_values(batch.column(column.name), column) for column in columns]
+            names = [field.name for field in _schema(wanted)]
+            for batch in file.iter_batches(batch_size=_READ_AT_ONCE, columns=names):
+                _check_decimals(path, batch, wanted)
+                yield [_values(batch.column(column.name), column) for column in wanted]
     except (arrow.ArrowException, OSError, EOFError) as error:
         raise NotThatFile(file=path, problem=str(error)) from error
 
@@ -154,7 +160,13 @@ def _array(values: Sequence[Any], column: Column) -> _Arrow:
 
 def _values(array: _Arrow, column: Column) -> list[Any]:
     if column.kind is Kind.ID:
-        return [UUID(bytes=value) for value in array.storage.to_pylist()]
+        texts = array.storage.to_pylist()
+        ids = {one: UUID(bytes=one) for one in set(texts)}
+        return [ids[one] for one in texts]
+    if column.kind is Kind.MOMENT:
+        micros = array.cast(_arrow().int64()).to_pylist()
+        known = {one: _EPOCH + timedelta(microseconds=one) for one in set(micros)}
+        return [known[one] for one in micros]
     values: list[Any] = array.to_pylist()
     return values
 

@@ -20,7 +20,7 @@ from settlement.ledger.merkle import Node, Range
 from settlement.ledger.merkle_multi import multi_hashes, multi_needs
 from settlement.ledger.merkle_proof import Span
 from settlement.ledger.parquet import NotThatFile
-from settlement.ledger.seal_rows import Seal
+from settlement.ledger.seal_rows import SealHead
 from settlement.ledger.verify_rows import ChargeRow
 
 DAY = date(2026, 11, 2)
@@ -64,7 +64,7 @@ def scattered() -> list[Archived]:
     ]
 
 
-def seal_over(rows: list[Archived]) -> tuple[Seal, Callable[[Span], list[bytes]]]:
+def seal_over(rows: list[Archived]) -> tuple[SealHead, Callable[[Span], list[bytes]]]:
     """A seal of a tree with these leaves and others; and what proves what is between them."""
     of_rows = {row.leaf_index: row.leaf for row in rows}
     leaves = [of_rows.get(at, sha256(bytes([at % 256])).digest()) for at in range(SIZE)]
@@ -75,14 +75,13 @@ def seal_over(rows: list[Archived]) -> tuple[Seal, Callable[[Span], list[bytes]]
         for level in range(SIZE.bit_length())
         for index in range(SIZE >> level)
     }
-    seal = Seal(
+    seal = SealHead(
         seal_no=3,
         era=1,
         made_at=datetime(2026, 12, 1, 0, 0, 0, 5, tzinfo=UTC),
         rows=SIZE,
         tree_size=SIZE,
         root=tree.root(),
-        peaks=tuple(tree.peaks),
         **{name: sha256(name.encode()).digest() for name in ("cut_hash", "balances_hash")},
         prev_hash=bytes(32),
         hash=b"",
