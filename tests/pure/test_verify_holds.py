@@ -43,8 +43,8 @@ def capture(hold: int, amount: int, *, writer: int) -> TxnRow:
     return TxnRow(
         row_id=UUID(int=0), writer_id=writer, batch_seq=1, ord=1, epoch=1, recorded_at=NOW,
         kind="x", slot=None, event_at=NOW, effective_on=NOW.date(), external_ref=None,
-        reverses=None, refunds=None, hold_id=UUID(int=hold), hold_captured=amount, left_over=0, actor="x",
-        reason=None, meta="{}", content_sha256=b"", hold_account=USER, hold_amount=99,
+        reverses=None, refunds=None, hold_id=UUID(int=hold), hold_captured=amount, left_over=0,
+        actor="x", reason=None, meta="{}", content_sha256=b"", hold_account=USER, hold_amount=99,
         hold_writer=OWN,
     )  # fmt: skip
 
