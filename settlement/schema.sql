@@ -153,7 +153,7 @@ create table settlement.hold_event (
 -- partition's own, so what they promise holds within a day (and across days by the balance's lock).
 create table settlement.charge (
   request_id uuid not null,
-  hold_id uuid not null,                            -- what it was captured from; its own id: nothing
+  hold_id uuid not null,                            -- what it was captured from; nil: nothing
   user_account bigint not null,
   operator_account bigint not null,
   gross bigint not null check (gross >= 0),
@@ -783,7 +783,7 @@ $$;
 -- PL011 when they are not of the everyday kind: the caller then asks apply_v2. That is so when a
 -- charge is anything but new and covered by its hold (so everything a charge says is that it is
 -- done), when a hold's id is named twice, when two holds of one account are too much (the second
--- may have fitted once the first was refused), when somebody else's lease is given back, or when an
+-- may have fitted once the first was refused), when what somebody else set aside is given back, or when an
 -- amount is large. A charge of a name that is there raises 23505, which means the same.
 --
 -- Hold verbs: 1 hold, 3 void. Raises what settlement.claim_head_v2 raises, and 40001 when another
@@ -921,7 +921,7 @@ begin
       select k.*, b.cr - b.dr - b.held as free, b.floored,
              coalesce(greatest(b.dr, b.cr), 0) > c_large
                or coalesce(k.amount, 1) not between 1 and c_large_amount
-               or (k.verb = 3 and k.purpose = 'lease' and k.owner <> p_writer) as large,
+               or (k.verb = 3 and k.purpose <> 'payout' and k.owner <> p_writer) as large,
              case k.verb when 1 then placed.available_after else voided.available_after end as told,
              case
                when k.verb = 1 and k.known then
@@ -933,7 +933,6 @@ begin
                when k.verb = 1 and p.closed_at is not null then 'account_closed'
                when k.verb = 1 then null
                when not k.known then 'hold_unknown'
-               when k.purpose <> 'payout' and k.owner <> p_writer then 'conflict'
                when k.state <> 'open' and voided.reason = k.reason then 'replayed'
                when k.state <> 'open' then 'hold_closed'
              end as code
@@ -1108,7 +1107,8 @@ end
 $$;
 
 -- How holds stand, in the order asked; `accounts` are places in p_accounts. `free_for_all` is a lease
--- whose writer is fenced and whose time is over: anybody may give it back.
+-- whose writer is fenced and whose time is over, or what a writer of an era before set aside for
+-- requests: anybody may give it back.
 create function settlement.holds_v2(
   p_holds uuid[], p_accounts bigint[], out accounts integer[], out amounts bigint[],
   out captured bigint[], out purposes text[], out writers integer[], out expiries timestamptz[],
@@ -1122,8 +1122,9 @@ set enable_seqscan = off as $$
          array_agg(case when p.n is not null then x.state end order by d.n),
          array_agg(e.available_after order by d.n), array_agg(v.reason order by d.n),
          array_agg(v.available_after order by d.n),
-         array_agg(x.purpose = 'lease' and x.epoch < w.epoch
-                   and x.expires_at < clock_timestamp() order by d.n)
+         array_agg(x.purpose <> 'payout' and (w.era < (select max(era) from settlement.era)
+                   or (x.purpose = 'lease' and x.epoch < w.epoch
+                       and x.expires_at < clock_timestamp())) order by d.n)
     from unnest(p_holds) with ordinality as d (id, n)
     left join settlement.hold x on x.hold_id = d.id
     left join settlement.writer w on w.writer_id = x.writer_id
@@ -1359,9 +1360,8 @@ begin
       end if;
     elsif o_verb[i] = 'void' then
       if h_state[h] is null then v_code := 'hold_unknown';
-      elsif h_writer[h] <> p_writer and (h_purpose[h] = 'request' or
-            (h_purpose[h] = 'lease' and h_state[h] = 'open' and h_free[h] is not true)) then
-        v_code := 'conflict';
+      elsif h_writer[h] <> p_writer and h_purpose[h] <> 'payout' and h_free[h] is not true
+            and (h_purpose[h] = 'request' or h_state[h] = 'open') then v_code := 'conflict';
       elsif h_state[h] <> 'open' and h_reason[h] = o_reason[i] then
         v_code := 'replayed'; v_left := h_voided[h];
       elsif h_state[h] <> 'open' then v_code := 'hold_closed';

@@ -3,8 +3,8 @@
 A function that takes a `ReadConn` only reads. A function that takes a `Tx` writes, and its caller
 opened the transaction: `transaction(pool)` is the only maker of a `Tx`, it commits at its end and
 rolls back on any exception. A `CallConn` is for single calls that are a transaction each. Isolation
-is READ COMMITTED on purpose: the ledger locks first and reads in a later statement (ledger.md §1.1),
-which is only right at that level.
+is READ COMMITTED on purpose: the ledger locks first and reads in a later statement, which is only
+right at that level (ledger.md §1.1).
 
 Every connection takes on one database role (`SET ROLE`), with time limits of its own, so a service
 can do in the database just what that role may.

@@ -55,9 +55,12 @@ select e.entry, e.dr, e.cr, e.kind, e.cause_id, e.external_ref, e.slot, e.event_
 
 -- name: abandoned_holds
 -- Request holds and leases that earlier lives of a writer left open, also those of an earlier era.
-select hold_id from settlement.hold
- where writer_id = $1::integer and purpose <> 'payout' and state = 'open' and epoch < $2::integer
- order by hold_id
+select h.hold_id from settlement.writer mine
+  join settlement.writer w on w.name = mine.name
+  join settlement.hold h on h.writer_id = w.writer_id
+ where mine.writer_id = $1::integer and h.purpose <> 'payout' and h.state = 'open'
+   and (w.era < mine.era or h.epoch < $2::integer)
+ order by h.hold_id
 
 -- name: broken_rules
 -- What is wrong with the books; no row when nothing is.

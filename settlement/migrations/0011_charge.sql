@@ -69,7 +69,7 @@ drop table settlement.charge;
 -- partition's own, so what they promise holds within a day (and across days by the balance's lock).
 create table settlement.charge (
   request_id uuid not null,
-  hold_id uuid not null,                            -- what it was captured from; its own id: nothing
+  hold_id uuid not null,                            -- what it was captured from; nil: nothing
   user_account bigint not null,
   operator_account bigint not null,
   gross bigint not null check (gross >= 0),
@@ -197,10 +197,13 @@ grant execute on function settlement.ensure_charge_days_v1(integer)
 do $$
 declare
   v_first uuid := (select request_id from settlement.charge_before order by request_id limit 1);
-  v_last uuid := (select request_id from settlement.charge_before order by request_id desc limit 1);
+  v_untimely uuid := (select request_id from settlement.charge_before
+    where get_byte(uuid_send(request_id), 6) / 16 <> 7
+       or request_id >= settlement.uuid_floor_v1(now() + interval '1 day') limit 1);
 begin
-  if v_last >= settlement.uuid_floor_v1(now() + interval '1 day') then
-    raise exception 'request % was not named by its time: these books cannot be migrated', v_last;
+  if v_untimely is not null then
+    raise exception 'request % was not named by its time: these books cannot be migrated',
+      v_untimely;
   end if;
   if v_first is not null then
     perform settlement.make_charge_day_v1((to_timestamp(('x' || lpad(left(replace(v_first::text,

@@ -53,7 +53,7 @@ $$;
 -- PL011 when they are not of the everyday kind: the caller then asks apply_v2. That is so when a
 -- charge is anything but new and covered by its hold (so everything a charge says is that it is
 -- done), when a hold's id is named twice, when two holds of one account are too much (the second
--- may have fitted once the first was refused), when somebody else's lease is given back, or when an
+-- may have fitted once the first was refused), when what somebody else set aside is given back, or when an
 -- amount is large. A charge of a name that is there raises 23505, which means the same.
 --
 -- Hold verbs: 1 hold, 3 void. Raises what settlement.claim_head_v2 raises, and 40001 when another
@@ -191,7 +191,7 @@ begin
       select k.*, b.cr - b.dr - b.held as free, b.floored,
              coalesce(greatest(b.dr, b.cr), 0) > c_large
                or coalesce(k.amount, 1) not between 1 and c_large_amount
-               or (k.verb = 3 and k.purpose = 'lease' and k.owner <> p_writer) as large,
+               or (k.verb = 3 and k.purpose <> 'payout' and k.owner <> p_writer) as large,
              case k.verb when 1 then placed.available_after else voided.available_after end as told,
              case
                when k.verb = 1 and k.known then
@@ -203,7 +203,6 @@ begin
                when k.verb = 1 and p.closed_at is not null then 'account_closed'
                when k.verb = 1 then null
                when not k.known then 'hold_unknown'
-               when k.purpose <> 'payout' and k.owner <> p_writer then 'conflict'
                when k.state <> 'open' and voided.reason = k.reason then 'replayed'
                when k.state <> 'open' then 'hold_closed'
              end as code

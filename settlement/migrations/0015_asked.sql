@@ -66,7 +66,8 @@ end
 $$;
 
 -- How holds stand, in the order asked; `accounts` are places in p_accounts. `free_for_all` is a lease
--- whose writer is fenced and whose time is over: anybody may give it back.
+-- whose writer is fenced and whose time is over, or what a writer of an era before set aside for
+-- requests: anybody may give it back.
 create function settlement.holds_v2(
   p_holds uuid[], p_accounts bigint[], out accounts integer[], out amounts bigint[],
   out captured bigint[], out purposes text[], out writers integer[], out expiries timestamptz[],
@@ -80,8 +81,9 @@ set enable_seqscan = off as $$
          array_agg(case when p.n is not null then x.state end order by d.n),
          array_agg(e.available_after order by d.n), array_agg(v.reason order by d.n),
          array_agg(v.available_after order by d.n),
-         array_agg(x.purpose = 'lease' and x.epoch < w.epoch
-                   and x.expires_at < clock_timestamp() order by d.n)
+         array_agg(x.purpose <> 'payout' and (w.era < (select max(era) from settlement.era)
+                   or (x.purpose = 'lease' and x.epoch < w.epoch
+                       and x.expires_at < clock_timestamp())) order by d.n)
     from unnest(p_holds) with ordinality as d (id, n)
     left join settlement.hold x on x.hold_id = d.id
     left join settlement.writer w on w.writer_id = x.writer_id

@@ -184,9 +184,8 @@ begin
       end if;
     elsif o_verb[i] = 'void' then
       if h_state[h] is null then v_code := 'hold_unknown';
-      elsif h_writer[h] <> p_writer and (h_purpose[h] = 'request' or
-            (h_purpose[h] = 'lease' and h_state[h] = 'open' and h_free[h] is not true)) then
-        v_code := 'conflict';
+      elsif h_writer[h] <> p_writer and h_purpose[h] <> 'payout' and h_free[h] is not true
+            and (h_purpose[h] = 'request' or h_state[h] = 'open') then v_code := 'conflict';
       elsif h_state[h] <> 'open' and h_reason[h] = o_reason[i] then
         v_code := 'replayed'; v_left := h_voided[h];
       elsif h_state[h] <> 'open' then v_code := 'hold_closed';

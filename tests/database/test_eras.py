@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from settlement.db.pool import calling, open_pool, reading
 from settlement.ledger import store
+from settlement.ledger.everyday import EverydayRoad
+from settlement.ledger.operations import Code, HoldPurpose, Void
 from settlement.ledger.store import RestoreUnexplained, WriterFenced
 from settlement.ledger.verify import verify
 from settlement.ledger.verify_read import read_books
@@ -35,6 +38,29 @@ async def test_a_restore_fences_everybody_and_begins_new_chains(books: Books) ->
     assert verdict.wrong is None
     told = await books.fetchval("select actor || ': ' || reason from settlement.era where era = 2")
     assert told == "ann: disk lost"
+
+
+async def test_what_was_set_aside_before_a_restore_is_given_back_after_it(books: Books) -> None:
+    held = [
+        factories.hold(books.user, 5),
+        factories.hold(books.user, 7, purpose=HoldPurpose.LEASE),
+    ]
+    kept = factories.hold(books.user, 9, purpose=HoldPurpose.PAYOUT)
+    assert await books.codes(*held, kept) == ["applied"] * 3
+    stranger = await store.open_writer(books.pool, "stranger")
+    voids = [Void(hold_id=hold.hold_id, reason="before the restore") for hold in held]
+    assert await books.codes(*voids, writer=stranger) == ["conflict"] * 2
+    worker = await open_pool(books.database.dsn, role="pod_settlement", application="test", size=1)
+    assert await store.begin_era(worker, actor="ann", reason="disk lost") == 2
+    await worker.close()
+    after = await store.open_writer(books.pool, books.writer.name)
+    async with reading(books.pool) as conn:
+        found = await store.abandoned_holds(conn, after)
+    assert set(found) == {hold.hold_id for hold in held}
+    async with calling(books.pool) as conn:
+        outcomes = await EverydayRoad(after).apply(conn, voids)
+    assert [outcome.code for outcome in outcomes] == [Code.APPLIED] * 2
+    assert (await books.balance(books.user)).held_microusdc == 9
 
 
 async def test_links_of_two_eras_differ(books: Books) -> None:

@@ -95,7 +95,7 @@ IMPOSSIBLE = (
     ("update settlement.hold set captured = amount + 1 where state = 'captured'", "hold_adds_up"),
     ("update settlement.hold set state = 'open' where state = 'voided'", "hold_adds_up"),
     ("update settlement.hold set expires_at = now() where state = 'open'", "only_leases_expire"),
-    ("update settlement.hold set amount = 0 where state = 'open'", "hold_adds_up"),
+    ("update settlement.hold set amount = 0 where state = 'open'", "hold_amount_check"),
     ("update settlement.hold set amount = -1 where state = 'open'", "hold_adds_up"),
     ("update settlement.hold set purpose = 'fun'", "hold_purpose_check"),
 )
