@@ -292,16 +292,17 @@ async def _until_lost(held: Callable[[], bool]) -> None:
 async def _take_over(pool: Pool, clock: Clock) -> Writer:
     """Begin a new life as a writer; settle and give back what an earlier one left, and say so.
 
-    What was delivered, by the log, is settled. Of a request that was running the log does not know
-    what its user got: nobody pays for it, and it is marked `unsettled`.
+    What was delivered, by the log, is settled. Of a stream that was running the log does not know
+    what its user got, and an answer that is not streamed is given only once it is settled: nobody
+    pays for these, and they are marked `unsettled`.
     """
     writer = await open_writer(pool, NAME)
     async with reading(pool) as conn:
         alive_at = await last_alive(conn, writer)
-        delivered = [] if alive_at is None else await store.delivered(conn, alive_at)
+        delivered, kept = ([], []) if alive_at is None else await store.uncharged(conn, alive_at)
     found = await settle_and_give_back(pool, writer, delivered)
     async with transaction(pool) as tx:
-        unsettled = await store.mark_interrupted(tx, found.refused, clock.now())
+        unsettled = await store.mark_interrupted(tx, [*found.refused, *kept], clock.now())
     if found.settled:
         log.warning("requests_settled_late", count=found.settled)
     if unsettled:

@@ -22,6 +22,7 @@ from coordinator.transcode.answer import Fold
 from settlement.charges import Settled
 from settlement.clock import Clock
 from settlement.errors import Unavailable
+from settlement.ledger.store import WriterFenced
 from settlement.money import MicroUsdc
 
 log = structlog.get_logger()
@@ -41,7 +42,7 @@ BROKEN = {
 UNSETTLED = {
     "type": "unavailable",
     "code": "answer_unsettled",
-    "message": "the answer could not be settled",
+    "message": "the answer is complete, but it could not be settled yet",
 }
 
 
@@ -111,10 +112,11 @@ class Conclude:
         written = self._journal.write(self._closed(served))
         try:
             settled = await self._captured(served, tried, gross)
-        except Exception:
+        except Exception as error:
             log.exception("capture_failed", request=str(served.order.request_id))
             await written
-            # Whether it was captured is not known here: the books know, the next start asks them.
+            if tried.outlet.begun and isinstance(error, WriterFenced):
+                return None  # delivered; if the books do not have it, the next start settles it
             served.note(outcome=Outcome.UNSETTLED)
             now = self._clock.now()
             self._journal.note(

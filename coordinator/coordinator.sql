@@ -98,9 +98,9 @@ on conflict (request_id) do update set
   gross_microusdc = excluded.gross_microusdc, first_chunk_ms = excluded.first_chunk_ms,
   failure = excluded.failure, ended_at = excluded.ended_at
 
--- name: get_delivered
--- Requests, from this id on, that were delivered since a moment and that the books do not have.
-select r.request_id, r.user_id, r.provider_id, r.gross_microusdc, r.ended_at as delivered_at
+-- name: get_uncharged
+-- Requests, from this id on, that were ready to be settled since a moment and the books do not have.
+select r.request_id, r.user_id, r.provider_id, r.gross_microusdc, r.ended_at, r.streamed
   from coordinator.request r
   left join lateral (select true as is_there from settlement.charge c
                       where c.request_id = r.request_id limit 1) as c on true
@@ -110,7 +110,7 @@ select r.request_id, r.user_id, r.provider_id, r.gross_microusdc, r.ended_at as 
  order by r.request_id
 
 -- name: mark_interrupted
--- Rows an earlier life of this process left open, and those that the books refused to settle.
+-- Rows an earlier life of this process left open, and those that nobody paid for after all.
 update coordinator.request r
    set outcome = case when (select true from settlement.charge c
                              where c.request_id = r.request_id limit 1) then 'lost'

@@ -16,7 +16,7 @@ from settlement.money import MicroUsdc
 
 _SQL = load("coordinator", "coordinator.sql")
 # What is delivered is settled within moments; a request runs for minutes at most.
-_SETTLING = timedelta(minutes=5)
+_SETTLING = timedelta(minutes=15)
 _LONGEST_REQUEST = timedelta(hours=1)
 
 
@@ -152,14 +152,26 @@ async def write_requests(tx: Tx, rows: Sequence[tuple[object, ...]]) -> None:
     await tx.execute(_SQL["write_requests"], *(list(column) for column in zip(*rows, strict=True)))
 
 
-async def delivered(conn: ReadConn, alive_at: datetime) -> list[Delivered]:
-    """Requests that the books do not have, delivered since an earlier life was last seen alive.
+async def uncharged(conn: ReadConn, alive_at: datetime) -> tuple[list[Delivered], list[UUID]]:
+    """Requests that the books do not have, by an earlier life that was last seen alive then.
 
-    What it delivered a while before that it had settled too.
+    Those that were delivered, and those that were not: an answer that is not streamed is given to
+    its user once it is settled. What came to its end a while before then was settled too.
     """
     since = alive_at - _SETTLING
-    rows = await conn.fetch(_SQL["get_delivered"], _first_id(since - _LONGEST_REQUEST), since)
-    return [Delivered(**row) for row in rows]
+    rows = await conn.fetch(_SQL["get_uncharged"], _first_id(since - _LONGEST_REQUEST), since)
+    delivered = [
+        Delivered(
+            request_id=row["request_id"],
+            user_id=row["user_id"],
+            provider_id=row["provider_id"],
+            gross_microusdc=row["gross_microusdc"],
+            delivered_at=row["ended_at"],
+        )
+        for row in rows
+        if row["streamed"]
+    ]
+    return delivered, [row["request_id"] for row in rows if not row["streamed"]]
 
 
 def _first_id(moment: datetime) -> UUID:
@@ -167,9 +179,9 @@ def _first_id(moment: datetime) -> UUID:
     return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
-async def mark_interrupted(tx: Tx, refused: Sequence[UUID], now: datetime) -> int:
+async def mark_interrupted(tx: Tx, unpaid: Sequence[UUID], now: datetime) -> int:
     """Finish the rows an earlier life of this process left open; how many nobody paid for."""
-    rows = await tx.fetch(_SQL["mark_interrupted"], list(refused), now)
+    rows = await tx.fetch(_SQL["mark_interrupted"], list(unpaid), now)
     return sum(row["outcome"] == "unsettled" for row in rows)
 
 

@@ -9,9 +9,9 @@ import aiohttp
 import asyncpg
 
 from tests.conftest import Database
-from tests.wire.coordinator.process import coordinator
+from tests.wire.coordinator.process import Coordinator, coordinator
 from tests.wire.coordinator.scripted import Agent, User, ask, delta, finish
-from tests.wire.coordinator.world import DOLLAR, World, world
+from tests.wire.coordinator.world import CUT, DOLLAR, World, world
 
 STREAM = {"stream": True}
 
@@ -50,6 +50,13 @@ async def logged(w: World, outcome: str, count: int) -> None:
             await asyncio.sleep(0.02)
 
 
+async def killed(one: Coordinator, w: World) -> None:
+    """Kill the process, and what it has sent to the database and not yet been told about."""
+    one.process.kill()
+    await asyncio.to_thread(one.process.wait)
+    await w.pool.fetch(CUT)
+
+
 async def test_what_was_delivered_and_not_settled_is_settled_at_the_next_start(
     database: Database,
 ) -> None:
@@ -64,8 +71,7 @@ async def test_what_was_delivered_and_not_settled_is_settled_at_the_next_start(
             await agent.give(delivered, finish())
             await agent.done(delivered)
             await logged(w, "settled", 1)
-            one.process.kill()
-            await asyncio.to_thread(one.process.wait)
+            await killed(one, w)
     for _ in range(2):
         async with world(database.dsn) as w:
             assert await w.leased() == 0
@@ -75,6 +81,32 @@ async def test_what_was_delivered_and_not_settled_is_settled_at_the_next_start(
             assert [row["outcome"] for row in rows] == ["settled", "unsettled"]
             assert [row["gross_microusdc"] for row in rows] == [3, None]
             assert await w.pool.fetchval("select count(*) from settlement.charge") == 1
+
+
+async def test_an_answer_that_was_not_given_is_not_charged(database: Database) -> None:
+    """One that is not streamed is given once it is settled: the user has seen nothing of it."""
+    async with coordinator(database.dsn) as (one, w):
+        user, operator = await w.user(), await w.operator()
+        async with w.agent(operator) as agent:
+            asking = asyncio.create_task(answer(w, user))
+            job = await agent.job()
+            async with nobody_can_settle(database.dsn):
+                await agent.answer(job, "hello")
+                await logged(w, "settled", 1)
+                await killed(one, w)
+            assert await asking is None
+    async with world(database.dsn) as w:
+        assert await w.balance(user) == 25 * DOLLAR
+        (row,) = await w.rows()
+        assert (row["outcome"], row["gross_microusdc"]) == ("unsettled", None)
+
+
+async def answer(w: World, user: User) -> bytes | None:
+    try:
+        async with w.chat(user) as response:
+            return await response.read()
+    except aiohttp.ClientError:
+        return None
 
 
 async def test_what_a_settled_request_cost_is_not_taken_twice(database: Database) -> None:

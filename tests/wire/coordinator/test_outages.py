@@ -2,24 +2,18 @@
 
 import asyncio
 
-import asyncpg
 import pytest
 
 from settlement.db.pool import open_pool
 from settlement.ledger.store import WriterFenced, open_writer
 from tests.conftest import Database
 from tests.wire.coordinator.scripted import answered, delta, events_of, finish
-from tests.wire.coordinator.world import DOLLAR, World, world
-
-_CUT = """
-  select pg_terminate_backend(pid) from pg_stat_activity
-   where application_name = 'coordinator' and datname = current_database()
-"""
+from tests.wire.coordinator.world import CUT, DOLLAR, World, world
 
 
 async def cut(w: World) -> None:
     """Every connection of the coordinator to its database is lost at once."""
-    await w.pool.fetch(_CUT)
+    await w.pool.fetch(CUT)
 
 
 async def overtake(database: Database) -> None:
@@ -68,19 +62,20 @@ async def overtaken(database: Database) -> None:
             await asyncio.sleep(30)
 
 
-async def test_an_answer_that_cannot_be_settled_is_logged_as_such(database: Database) -> None:
+async def test_an_answer_that_cannot_be_settled_is_settled_at_the_next_start(
+    database: Database,
+) -> None:
+    """The log has what was delivered: nobody but the process that was fenced lacks it."""
     with pytest.raises(WriterFenced):
         await overtaken_in_an_answer(database)
-    connection = await asyncpg.connect(database.dsn)
-    try:
-        rows = await connection.fetch(
-            "select outcome, gross_microusdc, ended_at is not null from coordinator.request"
-        )
-        charges = await connection.fetchval("select count(*) from settlement.charge")
-    finally:
-        await connection.close()
-    assert [tuple(row) for row in rows] == [("unsettled", None, True)]
-    assert charges == 0
+    async with world(database.dsn) as w:
+        (row,) = await w.rows()
+        assert (row["outcome"], row["gross_microusdc"]) == ("settled", 3)
+        assert [tuple(row) for row in await w.pool.fetch(_CHARGES)] == [(row["request_id"], 3)]
+        assert await w.leased() == 0
+
+
+_CHARGES = "select request_id, gross from settlement.charge"
 
 
 async def overtaken_in_an_answer(database: Database) -> None:

@@ -40,6 +40,11 @@ DEPLOYMENT = Deployment(
     program_id=Pubkey.from_string("BBAdcqUkg68JXNiPQ1HR1wujfZuayyK3eQTQSYAh6FSW"),
     mint=Pubkey.from_string("EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"),
 )
+# Every connection of the coordinator to its database is lost.
+CUT = """
+  select pg_terminate_backend(pid) from pg_stat_activity
+   where application_name = 'coordinator' and datname = current_database()
+"""
 _MOVEMENTS = itertools.count(1)
 
 
