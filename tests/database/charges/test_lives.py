@@ -50,6 +50,9 @@ async def test_a_lease_is_renewed_before_it_runs_out(books: Books) -> None:
         assert await here.spendable() == FUNDS - 7_000
 
 
+_OVER = "select bool_and(expires_at < clock_timestamp()) from settlement.hold where state = 'open'"
+
+
 async def test_what_is_idle_is_given_back(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doors, "_SWEEP_SECONDS", 0.05)
     async with door(books, terms=LeaseTerms(idle_seconds=1)) as here:
@@ -68,7 +71,8 @@ async def test_a_lease_that_is_over_serves_its_requests_to_their_end(
     monkeypatch.setattr(doors, "_SWEEP_SECONDS", 0.05)
     async with door(books, terms=LeaseTerms(lifetime_seconds=1)) as here:
         running = await here.reserve(1_000)
-        await asyncio.sleep(1.2)
+        while not await books.fetchval(_OVER):
+            await asyncio.sleep(0.02)
         await here.pay(1_000, 1)
         assert await running.extend(1_000)
         assert (await here.capture(running, 2_000)).balance_microusdc == FUNDS - 2_001
