@@ -22,11 +22,14 @@ select a.name, b.cr - b.dr - b.held as available
  where a.name = any ($1::text[])
 
 -- name: abandoned
--- What earlier lives of a writer left set aside for requests, and whose it is.
+-- What earlier lives of a writer, in any era, left set aside for requests, and whose it is.
 select h.hold_id, a.name as account
-  from settlement.hold h join settlement.account a using (account_id)
- where h.writer_id = $1::integer and h.purpose <> 'payout' and h.state = 'open'
-   and h.epoch < $2::integer
+  from settlement.writer mine
+  join settlement.writer w on w.name = mine.name
+  join settlement.hold h on h.writer_id = w.writer_id
+  join settlement.account a using (account_id)
+ where mine.writer_id = $1::integer and h.purpose <> 'payout' and h.state = 'open'
+   and (w.era < mine.era or h.epoch < $2::integer)
  order by a.name, h.hold_id
 
 -- name: last_alive
