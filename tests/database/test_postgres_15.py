@@ -21,6 +21,12 @@ _FILES = (
     "test_group_commit.py",
     "test_group_commit_answers.py",
     "test_schema.py",
+    "test_double_spend.py",
+    "test_locks.py",
+    "test_lock_order.py",
+    "test_migration_with_data.py",
+    "ledger_drills/test_fencing.py",
+    "ledger_drills/test_restored.py",
 )
 
 
@@ -32,7 +38,7 @@ def test_the_server_is_the_one_asked_for(postgres_cluster: postgres.Cluster) -> 
 
 
 @pytest.mark.foreign
-@pytest.mark.timeout(1_800)
+@pytest.mark.timeout(3_600)
 @pytest.mark.skipif("POD_TEST_POSTGRES_BIN" in os.environ, reason="it is the process within")
 def test_the_books_hold_on_15(tmp_path: Path) -> None:
     assert (PROGRAMS / "postgres").exists(), "scripts/install --foreign installs postgresql-15"
