@@ -5,15 +5,13 @@ Where it matters who comes first, everybody is stopped at the same lock and let 
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
-from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 
 from settlement.db.pool import Pool, open_pool, transaction
@@ -179,21 +177,56 @@ async def test_one_request_charged_by_two_writers_is_charged_once(
         assert spent in (1_000, 1_000 + other)
 
 
-async def test_one_name_of_a_request_for_two_users_is_one_request(
-    books: Books, contenders: list[Contender]
+@pytest.mark.parametrize("way", ["charge", "hold", "payout", "post", "reference"])
+async def test_one_name_for_two_things_of_two_users_is_one_thing(
+    books: Books, contenders: list[Contender], way: str
 ) -> None:
     """They have no account in common: only the name itself stands between them."""
     other, host = await user_with(books, FUNDS), accounts.host(uuid4())
     await books.open(host)
-    first = direct(books, books.user, 1_000)
-    second = replace(first, user=other, operator=host)
-    async with transaction(contenders[1].pool) as tx:
-        (told,) = await store.apply(tx, contenders[1].writer, [first])
-        assert told.code is Code.APPLIED
-        asked = asyncio.create_task(contenders[2].ask(second))
-        await eventually_true(lambda: somebody_waits(books))
-    assert codes(await asked) == {"conflict": 1}
-    assert (await books.balance(other)).debits_microusdc == 0
+    before = await books.balance(other)
+    for ask in (contenders[2].ask, contenders[3].apply):
+        name = factories.request_id()
+        first = _named(way, name, books.user, books.host)
+        async with transaction(contenders[1].pool) as tx:
+            (told,) = await store.apply(tx, contenders[1].writer, [first])
+            assert told.code is Code.APPLIED
+            asked = asyncio.create_task(ask(_named(way, name, other, host)))
+            await eventually_true(lambda: somebody_waits(books))
+        assert codes(await asked) == {"conflict": 1}
+    assert await books.balance(other) == before
+
+
+def _named(way: str, name: UUID, user: AccountName, host: AccountName) -> Operation:
+    """Something of this user that carries the name."""
+    moved = factories.transfer(user, host, 10)
+    match way:
+        case "charge":
+            return factories.charge(name, user, host, 10, hold_id=None)
+        case "hold":
+            return factories.hold(user, 10, hold_id=name)
+        case "payout":
+            return factories.hold(user, 10, hold_id=name, purpose=HoldPurpose.PAYOUT)
+        case "post":
+            return factories.post(moved, transaction_id=name)
+        case _:
+            return factories.post(moved, external_ref=str(name))
+
+
+async def test_what_one_writer_set_aside_no_other_spends(
+    books: Books, contenders: list[Contender]
+) -> None:
+    lease = factories.hold(books.user, 1_000, purpose=HoldPurpose.LEASE)
+    request = factories.hold(books.user, 1_000)
+    await contenders[1].apply(lease, request)
+    before = await books.balance(books.user)
+    for hold in (lease, request):
+        name = request.hold_id if hold is request else factories.request_id()
+        charge = factories.charge(name, books.user, books.host, 1, hold_id=hold.hold_id)
+        for contender in (contenders[2], contenders[4]):
+            outcomes = await contender.ask(charge) + await contender.apply(charge)
+            assert codes(outcomes) == {"conflict": 2}
+    assert await books.balance(books.user) == before
 
 
 @pytest.mark.parametrize("charged_first", [True, False])
@@ -312,82 +345,3 @@ async def test_an_abandoned_lease_is_spent_or_given_back_to_the_last_microunit(
         spent = after.debits_microusdc - before.debits_microusdc
         assert spent == (900 if told[0] == "applied" else 0)
         ended[tuple(told)] += 1
-
-
-_RAW = """
-select codes, balances from settlement.settle_v2($1, $2, null, null, $3, $4, $5, $6, $7, $8,
-  '{}', '{}', '{}', '{}', '{}', '{}', '{}')
-"""
-Settle = Callable[[Sequence[Charge]], Coroutine[Any, Any, str]]
-
-
-@pytest.fixture
-async def raw(books: Books) -> Settle:
-    """Asks `settle_v2` as the role, each time on a connection of its own; "" or the SQLSTATE."""
-    names = [books.user, books.host]
-    user, host = [
-        await books.fetchval("select account_id from settlement.account where name = $1", name)
-        for name in names
-    ]
-
-    async def settle(charges: Sequence[Charge]) -> str:
-        connection = await asyncpg.connect(
-            books.database.dsn, server_settings={"role": "pod_coordinator"}
-        )
-        n = len(charges)
-        try:
-            await connection.execute(
-                _RAW,
-                *(books.writer.writer_id, books.writer.epoch),
-                *([c.request_id for c in charges], [c.hold_id for c in charges]),
-                *([user] * n, [host] * n, [c.gross_microusdc for c in charges], [2000] * n),
-            )
-        except asyncpg.PostgresError as error:
-            return error.sqlstate or "?"
-        finally:
-            await connection.close()
-        return ""
-
-    return settle
-
-
-async def test_one_lease_is_charged_at_once_by_raw_sql(books: Books, raw: Settle) -> None:
-    """As the role, past all of our code: no more is spent than is set aside."""
-    for amounts, expected in (
-        ((600, 600), ["", "PL011"]),
-        ((500, 500), ["", ""]),
-        ((400, 400, 400), ["", "", "PL011"]),
-        ((1_000, 1), ["", "PL011"]),
-    ):
-        lease = factories.hold(books.user, 1_000, purpose=HoldPurpose.LEASE)
-        await books.apply(lease)
-        charges = [
-            factories.charge(
-                factories.request_id(), books.user, books.host, n, hold_id=lease.hold_id
-            )
-            for n in amounts
-        ]
-        before = await books.balance(books.user)
-        told = await at_once(books, books.user, [raw([charge]) for charge in charges])
-        after = await books.balance(books.user)
-        done = [n for n, answer in zip(amounts, told, strict=True) if answer == ""]
-        assert sorted(told) == expected
-        assert after.debits_microusdc == before.debits_microusdc + sum(done)
-        assert after.held_microusdc == before.held_microusdc - sum(done)
-
-
-async def test_one_request_is_charged_at_once_by_raw_sql(books: Books, raw: Settle) -> None:
-    lease = factories.hold(books.user, 1_000, purpose=HoldPurpose.LEASE)
-    await books.apply(lease)
-    charge = factories.charge(
-        factories.request_id(), books.user, books.host, 10, hold_id=lease.hold_id
-    )
-    before = await books.balance(books.user)
-    told = await at_once(books, books.user, [raw([charge]) for _ in range(4)])
-    assert sorted(told) == ["", *["23505"] * 3]
-    assert await raw([charge]) == "23505"
-    assert await raw([direct(books, books.user, 10)]) == "PL011"
-    twice = replace(charge, request_id=factories.request_id())
-    assert await raw([twice, twice]) == "23505"
-    after = await books.balance(books.user)
-    assert after.debits_microusdc == before.debits_microusdc + 10

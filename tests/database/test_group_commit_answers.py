@@ -104,6 +104,37 @@ async def test_settled_replayed_and_in_conflict_side_by_side(books: Books, size:
     assert (await books.balance(books.user)).debits_microusdc == 2_400
 
 
+async def test_each_hears_of_its_own_whatever_came_between(books: Books, size: int) -> None:
+    """Charges go first within a batch; that is no caller's business."""
+    other = accounts.user(uuid4())
+    await books.open(other)
+    lease = factories.hold(other, 100, purpose=HoldPurpose.LEASE)
+    gone = factories.hold(books.user, 50)
+    await books.apply(factories.deposit(other, 1_000), lease, gone)
+    charges = [
+        factories.charge(factories.request_id(), other, books.host, n, hold_id=lease.hold_id)
+        for n in (7, 200, 11)
+    ]
+    outcomes = await told(
+        books,
+        size,
+        factories.hold(books.user, 1),
+        charges[0],
+        Void(hold_id=gone.hold_id, reason="gone"),
+        charges[1],
+        Void(hold_id=uuid4(), reason="gone"),
+        charges[2],
+        factories.hold(books.user, 2),
+    )
+    assert codes(outcomes) == [
+        *("applied", "applied", "applied", "hold_exceeded", "hold_unknown", "applied", "applied")
+    ]
+    balances = [outcome.balance_microusdc for outcome in outcomes]
+    assert balances == [None, 993, None, None, None, 982, None]
+    available = [outcome.available_microusdc for outcome in outcomes]
+    assert available == [FUNDS - 51, None, FUNDS - 1, None, None, None, FUNDS - 3]
+
+
 async def test_one_name_ten_times_at_once_is_done_once(books: Books, size: int) -> None:
     hold = factories.hold(books.user, 5_000)
     placed = await told(books, size, *[hold] * 10)
@@ -153,17 +184,12 @@ async def test_a_direct_charge_refused_takes_nothing_from_a_smaller(
     books: Books, size: int
 ) -> None:
     amounts = (FUNDS + 1, 20_000_000, 6_000_000, 5_000_000, 1, 0)
-    outcomes = await told(
-        books,
-        size,
-        *(
-            factories.charge(factories.request_id(), books.user, books.host, n, hold_id=None)
-            for n in amounts
-        ),
-    )
-    assert codes(outcomes) == [
-        *("insufficient", "applied", "insufficient", "applied", "insufficient", "applied")
+    asked = [
+        factories.charge(factories.request_id(), books.user, books.host, n, hold_id=None)
+        for n in amounts
     ]
+    outcomes = await told(books, size, *asked)
+    assert codes(outcomes) == ["insufficient", "applied"] * 3
     assert (await books.balance(books.user)).net_microusdc == 0
 
 

@@ -22,6 +22,7 @@ _FILES = (
     "test_group_commit_answers.py",
     "test_schema.py",
     "test_double_spend.py",
+    "test_double_spend_raw.py",
     "test_locks.py",
     "test_lock_order.py",
     "test_migration_with_data.py",
