@@ -1,0 +1,153 @@
+"""Works off what was discovered and is not booked yet: fetch, decode, book, in the chain's order.
+
+What cannot be read or is not there yet holds back everything that shares an address with it, until
+it is there: order is kept, nothing is skipped, and other addresses go on.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from indexer import store
+from indexer.apply import Booked, book, kind_of
+from indexer.attribution import events_of
+from indexer.decode import Transaction, Watch, decode
+from indexer.doors import Booking
+from indexer.metrics import Meters
+from indexer.raw import Unreadable
+from indexer.source import Node, hydrate
+from indexer.store import IncidentKind, OpenSignature, SignatureState
+from indexer.terms import AccountReader, read_terms
+from settlement.db.pool import Pool, reading, transaction
+from settlement.ledger.operations import Writer
+from settlement.money import Slot
+
+_log = structlog.stdlib.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portions:
+    """How much at once, and how soon what could not be read is looked at again."""
+
+    fetch_at_once: int = 8
+    page: int = 200
+    unreadable_again_seconds: float = 30.0
+
+
+class Answering(Node, AccountReader, Protocol):
+    """What is asked of the chain here; `RpcClient` is one."""
+
+
+class Backlog:
+    """The open signatures of one cluster, and the life of the indexer that books them."""
+
+    def __init__(
+        self,
+        *,
+        chain: Answering,
+        pool: Pool,
+        writer: Writer,
+        watch: Watch,
+        portions: Portions,
+        meters: Meters,
+    ) -> None:
+        self._chain = chain
+        self._pool = pool
+        self._writer = writer
+        self._watch = watch
+        self._portions = portions
+        self._meters = meters
+        self._unreadable_again: dict[str, float] = {}
+
+    async def work_off(self, target: Slot) -> None:
+        """Book what is open at or below `target`, page by page, in the order of the chain."""
+        held: set[str] = set()
+        last: OpenSignature | None = None
+        while True:
+            async with reading(self._pool) as conn:
+                page = await store.open_signatures(
+                    conn,
+                    self._watch.cluster,
+                    to=target,
+                    limit=self._portions.page,
+                    after=last,
+                )
+            if not page:
+                return
+            last = page[-1]
+            await self._book_page(page, held)
+
+    async def _book_page(self, page: Sequence[OpenSignature], held: set[str]) -> None:
+        now_seconds = asyncio.get_running_loop().time()
+        due = [
+            one.signature
+            for one in page
+            if self._unreadable_again.get(one.signature, 0.0) <= now_seconds
+        ]
+        found = await hydrate(self._chain, due, at_once=self._portions.fetch_at_once)
+        for one in page:
+            if one.addresses & held:
+                held |= one.addresses
+                continue
+            answer = found.get(one.signature)
+            if answer is None or not await self._book_one(one, answer):
+                held |= one.addresses
+
+    async def _book_one(self, one: OpenSignature, answer: dict[str, object] | Unreadable) -> bool:
+        """Whether the transaction is final for us now."""
+        if isinstance(answer, Unreadable):
+            await self._set_unreadable(one, answer)
+            return False
+        try:
+            read = decode(answer, signature=one.signature, watch=self._watch)
+        except Unreadable as unreadable:
+            await self._set_unreadable(one, unreadable)
+            return False
+        await self._book_read(read, answer)
+        self._unreadable_again.pop(one.signature, None)
+        return True
+
+    async def _book_read(self, read: Transaction, answer: dict[str, object]) -> None:
+        events = events_of(read, self._watch)
+        terms = await read_terms(
+            self._chain,
+            events,
+            program_id=self._watch.deployment.program_id,
+            slot=read.moment.slot,
+        )
+        booking = Booking(
+            cluster=self._watch.cluster, transaction=read, events=events, terms=terms, answer=answer
+        )
+        for booked in await book(self._pool, self._writer, booking):
+            self._note(read.signature, booked)
+
+    def _note(self, signature: str, booked: Booked) -> None:
+        kind = kind_of(booked.event)
+        self._meters.events.labels(kind=kind, booked_as=booked.booked_as).inc()
+        _log.info(
+            "chain_event",
+            kind=kind,
+            booked_as=booked.booked_as,
+            signature=signature,
+            reference=booked.event.key.reference,
+        )
+
+    async def _set_unreadable(self, one: OpenSignature, unreadable: Unreadable) -> None:
+        again = asyncio.get_running_loop().time() + self._portions.unreadable_again_seconds
+        self._unreadable_again[one.signature] = again
+        if one.state is SignatureState.UNREADABLE:
+            return
+        problem = str(unreadable)
+        _log.error("transaction_unreadable", signature=one.signature, problem=problem)
+        async with transaction(self._pool) as tx:
+            await store.set_unreadable(tx, self._watch.cluster, one.signature, problem)
+            await store.open_incident(
+                tx,
+                self._watch.cluster,
+                IncidentKind.UNREADABLE,
+                reference=one.signature,
+                detail=problem,
+            )
