@@ -130,7 +130,7 @@ async def _attempt(pool: Pool, writer: Writer, booking: Booking, plan: _Plan) ->
     read, cluster = booking.transaction, booking.cluster
     booked = tuple(Booked(event=event, booked_as=plan.booked_as(event)) for event in booking.events)
     async with transaction(pool) as tx:
-        if not await store.lock_open(tx, cluster, read.signature):
+        if not await store.lock_open(tx, cluster, [read.signature]):
             return ()
         operations: list[tuple[MovementKey, Operation]] = []
         for one in booked:
@@ -138,7 +138,7 @@ async def _attempt(pool: Pool, writer: Writer, booking: Booking, plan: _Plan) ->
             operations += [(key, found) for found in await _operations(tx, booking, one)]
             await _tell(tx, cluster, one, plan.why.get(key))
         await _apply(tx, writer, operations)
-        await store.record(tx, cluster, _record(booking, booked))
+        await store.record(tx, cluster, [_record(booking, booked)])
     return booked
 
 

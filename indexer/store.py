@@ -12,8 +12,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-import base58
+import msgspec
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 
 from indexer.decode import DECODER_VERSION, Movement
 from settlement.chain.answers import SignatureInfo
@@ -25,6 +26,8 @@ from settlement.money import Slot
 
 _SQL: Final = load("indexer", "indexer.sql")
 _BEFORE_ALL: Final = -(2**31)
+# An answer is a few kilobytes: a small window packs it as well as a large one, in half the time.
+_LEVEL, _WINDOW_BITS, _MEMORY_LEVEL = 6, 13, 6
 
 
 class WrongCluster(Conflict):
@@ -131,7 +134,7 @@ async def watch(tx: Tx, cluster: str, addresses: Mapping[str, str]) -> None:
 
 async def remember_page(tx: Tx, cluster: str, address: str, page: Sequence[Listed]) -> None:
     """Store one page of an address's history."""
-    signatures = [base58.b58decode(one.info.signature) for one in page]
+    signatures = [_raw(one.info.signature) for one in page]
     slots = [one.info.slot for one in page]
     await tx.execute(
         _SQL["remember_signatures"],
@@ -173,9 +176,10 @@ async def open_signatures(
     ]
 
 
-async def lock_open(tx: Tx, cluster: str, signature: str) -> bool:
-    """Lock a signature that is still to be booked; False when somebody has booked it."""
-    return await tx.fetchval(_SQL["lock_open"], cluster, _raw(signature)) is not None
+async def lock_open(tx: Tx, cluster: str, signatures: Sequence[str]) -> frozenset[str]:
+    """Lock those that are still to be booked; what is not among them, somebody has booked."""
+    rows = await tx.fetch(_SQL["lock_open"], cluster, [_raw(one) for one in signatures])
+    return frozenset(_text(row["signature"]) for row in rows)
 
 
 async def set_unreadable(tx: Tx, cluster: str, signature: str, problem: str) -> None:
@@ -183,37 +187,54 @@ async def set_unreadable(tx: Tx, cluster: str, signature: str, problem: str) -> 
     await tx.execute(_SQL["set_unreadable"], cluster, _raw(signature), problem)
 
 
-async def record(tx: Tx, cluster: str, found: Record) -> None:
-    """Keep what a transaction was; it is final then."""
-    packed = zlib.compress(_json(found.answer).encode())
+async def record(tx: Tx, cluster: str, found: Sequence[Record]) -> None:
+    """Keep what transactions were; they are final then."""
+    signatures = [_raw(one.signature) for one in found]
+    states = [SignatureState.FAILED if one.failed else SignatureState.BOOKED for one in found]
+    of = [signature.hex() for signature in signatures]
+    by_transaction = list(zip(of, found, strict=True))
     movements = [
-        {
-            **_place(move.key),
-            "slot": found.slot,
-            "kind": move.kind,
-            "from_vault": move.from_vault,
-            "to_vault": move.to_vault,
-            "source": None if move.source is None else str(move.source),
-            "destination": None if move.destination is None else str(move.destination),
-            "amount": move.amount_microusdc,
-        }
-        for move in found.movements
+        {"of": name, **_movement(move)} for name, one in by_transaction for move in one.movements
     ]
-    events = [
-        {**_place(one.key), "kind": one.kind, "booked_as": one.booked_as, "facts": one.facts}
-        for one in found.events
-    ]
+    events = [{"of": name, **_event(row)} for name, one in by_transaction for row in one.events]
     await tx.execute(
         _SQL["record"],
         cluster,
-        _raw(found.signature),
-        SignatureState.FAILED if found.failed else SignatureState.BOOKED,
+        signatures,
+        states,
+        [_packed(one.answer) for one in found],
+        [one.slot for one in found],
+        [one.block_time for one in found],
         DECODER_VERSION,
-        packed,
         _json(movements),
         _json(events),
-        found.block_time,
     )
+
+
+def _movement(move: Movement) -> dict[str, object]:
+    return {
+        **_place(move.key),
+        "kind": move.kind,
+        "from_vault": move.from_vault,
+        "to_vault": move.to_vault,
+        "source": None if move.source is None else str(move.source),
+        "destination": None if move.destination is None else str(move.destination),
+        "amount": move.amount_microusdc,
+    }
+
+
+def _event(row: EventRow) -> dict[str, object]:
+    return {
+        **_place(row.key),
+        "kind": row.kind,
+        "booked_as": row.booked_as,
+        "facts": row.facts,
+    }
+
+
+def _packed(answer: Mapping[str, object]) -> bytes:
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
+    return packer.compress(_json(answer).encode()) + packer.flush()
 
 
 async def open_incident(
@@ -241,12 +262,15 @@ def _place(key: MovementKey) -> dict[str, object]:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:  # half a character, which no honest node sends
+        return json.dumps(value, separators=(",", ":"))
 
 
 def _raw(signature: str) -> bytes:
-    return base58.b58decode(signature)
+    return bytes(Signature.from_string(signature))
 
 
 def _text(signature: bytes) -> str:
-    return base58.b58encode(signature).decode()
+    return str(Signature.from_bytes(signature))
