@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from indexer.claims import Claims, claim
-from indexer.decode import Movement, Transaction, Watch
+from indexer.decode import Movement, Transaction, Watch, difference_key
 from indexer.events import Deposit, Event, Outflow, Quarantined
 from indexer.memo import MEMO_PROGRAMS, only_code
 from indexer.token import MovementKind
@@ -19,7 +19,7 @@ from settlement.chain.movement import MovementKey, Vault
 from settlement.money import LARGEST_AMOUNT_MICROUSDC, MicroUsdc
 
 # Added to the sub index of a movement between our vaults that nobody claims, for its second half:
-# it is booked twice, once out and once in. A Batch has far fewer parts than this.
+# it is booked twice, once out and once in. A Batch has fewer parts than this (`token`).
 SECOND_HALF: Final = 1_000
 _TOP_LEVEL: Final = 1
 
@@ -42,11 +42,19 @@ def events_of(transaction: Transaction, watch: Watch) -> tuple[Event, ...]:
             claimed.append(claim(claims, position, one, own))
     code = _memo_code(transaction, claims.left, watch)
     plain = [event for move in claims.left for event in _plain(move, code)]
-    return tuple(sorted([*claimed, *plain], key=_place))
+    return tuple(sorted([*claimed, *plain, *_contradictions(transaction, watch)], key=_place))
 
 
 def _place(event: Event) -> tuple[int, int, int]:
     return event.key.outer, event.key.inner, event.key.sub
+
+
+def _contradictions(transaction: Transaction, watch: Watch) -> Iterator[Event]:
+    """Vaults that instructions moved money of and that did not change: nothing to book, to tell."""
+    booked = {move.from_vault or move.to_vault for move in transaction.movements}
+    for vault in sorted(transaction.doubted - booked):
+        key = difference_key(vault, transaction.signature, watch)
+        yield Quarantined(key=key, vault=vault, delta_microusdc=0)
 
 
 def _memo_code(transaction: Transaction, unclaimed: list[Movement], watch: Watch) -> bytes | None:

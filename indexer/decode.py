@@ -9,6 +9,9 @@ minus balance before must equal the sum of the movements found. If it does not, 
 transaction is attributed to anyone: the whole change of each vault becomes one `UNEXPLAINED`
 movement, so that what the books say a vault holds stays right whatever we failed to understand.
 
+`Unreadable` holds the frontier up until another node or a newer decoder can read it, so nothing a
+stranger can get into a block may ever lead to it: only what no honest, complete answer contains.
+
 Raise `DECODER_VERSION` with every change of what this module or `attribution` can answer: the
 version is stored with each transaction, so that those read by an older one can be found and read
 again.
@@ -24,6 +27,7 @@ from solders.pubkey import Pubkey
 
 from indexer.raw import (
     RawInner,
+    RawLoaded,
     RawMeta,
     RawTokenBalance,
     RawTransaction,
@@ -35,12 +39,17 @@ from settlement.chain.movement import ChainMoment, MovementKey, Vault
 from settlement.chain.program import TOKEN_PROGRAM, Deployment
 from settlement.money import Slot
 
-DECODER_VERSION: Final = 2  # 2: all instructions of the bond program
+# 2: all instructions of the bond program; 3: what contradicts itself is refused or told.
+DECODER_VERSION: Final = 3
 NEWEST_TRANSACTION_VERSION: Final = 1
+_WITH_LOOKUP_TABLES: Final = 0
 _TOP_LEVEL: Final = 1
 _LARGEST_TOKEN_AMOUNT: Final = 2**64 - 1
 # The place in a movement key of a difference that belongs to no instruction.
 NO_INSTRUCTION: Final = -1
+# The chain began in March 2020; what claims to be later than 2100 is no time either.
+_EARLIEST_SECONDS: Final = 1_584_000_000
+_LATEST_SECONDS: Final = 4_102_444_800
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +113,15 @@ class Transaction:
     transaction_index: int | None
     instructions: tuple[Instruction, ...]
     movements: tuple[Movement, ...]
-    explained: bool  # whether the delta check held; if not, the movements are UNEXPLAINED ones
+    # Vaults whose change the movements found did not explain; then they are UNEXPLAINED ones.
+    doubted: frozenset[Vault]
     # Token accounts of our mint whose balance rose: more than ours means the money was for others.
     gained: frozenset[Pubkey]
+
+    @property
+    def explained(self) -> bool:
+        """Whether the delta check held."""
+        return not self.doubted
 
     def called_by(self, position: int) -> Iterator[Instruction]:
         """The direct children of the instruction at `position`, found by stack height."""
@@ -122,7 +137,8 @@ def decode(answer: object, *, signature: str, watch: Watch) -> Transaction:
     """Read one answer of `getTransaction` (encoding json, finalized).
 
     Raises `Unreadable` for an answer about another transaction, one without meta, time, balances,
-    inner instructions or stack heights, and for a version this decoder does not know.
+    inner instructions or stack heights, one that contradicts itself, and for a version this decoder
+    does not know.
     """
     raw = read(answer)
     meta = _checked_meta(raw, signature)
@@ -138,8 +154,11 @@ def decode(answer: object, *, signature: str, watch: Watch) -> Transaction:
         raise Unreadable(signature=signature, problem="it failed and yet moved our money")
     instructions = () if failed else tuple(_instructions(raw, meta, keys))
     movements = tuple(_movements(instructions, signature, watch))
-    explained = all(sum(move.change(v) for move in movements) == changes[v] for v in Vault)
-    if not explained:
+    doubted = frozenset(v for v in Vault if sum(move.change(v) for move in movements) != changes[v])
+    if doubted:
+        listed = before.keys() & after.keys()
+        if not all(watch.address(v) in listed for v in doubted):
+            raise Unreadable(signature=signature, problem="a vault's balances are not all there")
         movements = tuple(
             _unexplained(v, changes[v], signature, watch) for v in Vault if changes[v]
         )
@@ -150,7 +169,7 @@ def decode(answer: object, *, signature: str, watch: Watch) -> Transaction:
         transaction_index=raw.transaction_index,
         instructions=instructions,
         movements=movements,
-        explained=explained,
+        doubted=doubted,
         gained=frozenset(key for key in after if after[key] > before.get(key, 0)),
     )
 
@@ -162,8 +181,8 @@ def _checked_meta(raw: RawTransaction, signature: str) -> RawMeta:
         raise Unreadable(signature=signature, problem=f"version {raw.version} is not known")
     if raw.meta is None:
         raise Unreadable(signature=signature, problem="the answer has no meta")
-    status = raw.meta.status
-    if status is not None and ("Err" in status) != (raw.meta.err is not None):
+    status, said = raw.meta.status, "Ok" if raw.meta.err is None else "Err"
+    if status is not None and status.keys() != {said}:
         raise Unreadable(signature=signature, problem="err and status contradict each other")
     return raw.meta
 
@@ -171,24 +190,29 @@ def _checked_meta(raw: RawTransaction, signature: str) -> RawMeta:
 def _moment(raw: RawTransaction) -> ChainMoment:
     if raw.block_time is None:
         raise Unreadable(signature=raw.transaction.signatures[0], problem="it has no block time")
-    try:
-        block_time = datetime.fromtimestamp(raw.block_time, UTC)
-    except (OverflowError, ValueError, OSError):
-        raise Unreadable(problem=f"block time {raw.block_time} is not a time") from None
+    if not _EARLIEST_SECONDS <= raw.block_time <= _LATEST_SECONDS:
+        raise Unreadable(problem=f"block time {raw.block_time} is not a time of this chain")
+    block_time = datetime.fromtimestamp(raw.block_time, UTC)
     return ChainMoment(slot=Slot(raw.slot), block_time=block_time)
 
 
 def _account_keys(raw: RawTransaction, meta: RawMeta) -> list[Pubkey]:
-    """Static keys, then writable loaded ones, then read-only loaded ones: the order of indexes."""
-    message, loaded = raw.transaction.message, meta.loaded_addresses
-    writable = sum(len(lookup.writable_indexes) for lookup in message.address_table_lookups)
-    readonly = sum(len(lookup.readonly_indexes) for lookup in message.address_table_lookups)
-    found = (0, 0) if loaded is None else (len(loaded.writable), len(loaded.readonly))
-    if found != (writable, readonly):
+    """Static keys, then writable loaded ones, then read-only loaded ones: the order of indexes.
+
+    A failed transaction may have failed because its tables could not be read.
+    """
+    message, loaded = raw.transaction.message, meta.loaded_addresses or RawLoaded()
+    lookups = message.address_table_lookups
+    writable = sum(len(lookup.writable_indexes) for lookup in lookups)
+    readonly = sum(len(lookup.readonly_indexes) for lookup in lookups)
+    complete = (len(loaded.writable), len(loaded.readonly)) == (writable, readonly)
+    if not complete and meta.err is None:
         raise Unreadable(problem="the keys from lookup tables are not all there")
-    texts = list(message.account_keys)
-    if loaded is not None:
-        texts += [*loaded.writable, *loaded.readonly]
+    if raw.version != _WITH_LOOKUP_TABLES and (lookups or loaded.writable or loaded.readonly):
+        raise Unreadable(problem=f"version {raw.version} has no lookup tables")
+    texts = [*message.account_keys, *loaded.writable, *loaded.readonly]
+    if len(set(texts)) != len(texts) and meta.err is None:
+        raise Unreadable(problem="an account key is listed twice")
     try:
         return [Pubkey.from_string(text) for text in texts]
     except ValueError:
@@ -227,6 +251,8 @@ def _instructions(
     for outer, top in enumerate(raw.transaction.message.instructions):
         called = groups.get(outer)
         height = _TOP_LEVEL
+        if top.stack_height not in (None, _TOP_LEVEL):
+            raise Unreadable(problem=f"stack height {top.stack_height} at the top level")
         for inner, one in enumerate([top, *(called.instructions if called else ())], -1):
             if inner >= 0:
                 height = _checked_height(one.stack_height, height)
@@ -291,16 +317,21 @@ def _movements(
             )
 
 
+def difference_key(vault: Vault, signature: str, watch: Watch) -> MovementKey:
+    """The name of what a transaction did to a vault without an instruction that explains it."""
+    return MovementKey(
+        cluster=watch.cluster,
+        signature=signature,
+        outer=NO_INSTRUCTION,
+        inner=NO_INSTRUCTION,
+        sub=list(Vault).index(vault),
+    )
+
+
 def _unexplained(vault: Vault, change: int, signature: str, watch: Watch) -> Movement:
     inward, address = change > 0, watch.address(vault)
     return Movement(
-        key=MovementKey(
-            cluster=watch.cluster,
-            signature=signature,
-            outer=NO_INSTRUCTION,
-            inner=NO_INSTRUCTION,
-            sub=list(Vault).index(vault),
-        ),
+        key=difference_key(vault, signature, watch),
         kind=MovementKind.UNEXPLAINED,
         source=None if inward else address,
         destination=address if inward else None,

@@ -168,11 +168,14 @@ class Outflow:
 
 @dataclass(frozen=True, kw_only=True)
 class Quarantined:
-    """A vault changed by this much and we cannot say why, or the amount is beyond the books."""
+    """A vault changed by this much and we cannot say why, or the amount is beyond the books.
+
+    By 0: its balance denies what instructions say they moved, and there is nothing to book.
+    """
 
     key: MovementKey
     vault: Vault
-    delta_microusdc: int  # beyond the books: above 2^63 - 1 either way
+    delta_microusdc: int  # may be beyond the books: above 2^63 - 1 either way
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,8 @@ from settlement.errors import Refused
 Index = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 TokenUnits = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,20}\Z")]
+# A call carries at most 10 KiB, which is less in base58.
+InstructionData = Annotated[str, msgspec.Meta(max_length=16_384)]
 
 
 class Unreadable(Refused):
@@ -31,7 +33,7 @@ class RawInstruction(_Raw, frozen=True):
 
     program_id_index: Index
     accounts: list[Index]
-    data: str
+    data: InstructionData
     stack_height: int | None = None
 
 
@@ -67,8 +69,8 @@ class RawSigned(_Raw, frozen=True):
 class RawLoaded(_Raw, frozen=True):
     """Keys that came from lookup tables, writable ones first."""
 
-    writable: list[str]
-    readonly: list[str]
+    writable: list[str] = []
+    readonly: list[str] = []
 
 
 class RawTokenAmount(_Raw, frozen=True):

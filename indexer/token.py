@@ -22,6 +22,7 @@ _MINT_TO_CHECKED: Final = 14
 _BURN_CHECKED: Final = 15
 _BATCH: Final = 255
 _BATCH_HEADER: Final = 2  # number of accounts, number of data bytes
+_MOST_PARTS: Final = 255  # each needs an account, and no call can name more
 _AMOUNT_END: Final = 9
 # 9 CloseAccount is not here: the program refuses to close an account that still holds tokens.
 # 38 WithdrawExcessLamports and 45 UnwrapLamports move lamports only.
@@ -92,7 +93,7 @@ def _single(data: bytes, accounts: Sequence[Pubkey], *, sub: int) -> TokenMove |
 def _batch(data: bytes, accounts: Sequence[Pubkey]) -> Iterator[TokenMove]:
     """Each part takes its accounts off the front; what is left over at the end is allowed."""
     sub = at = 0
-    while len(data) >= _BATCH_HEADER:
+    while len(data) >= _BATCH_HEADER and sub < _MOST_PARTS:
         count, length = data[0], data[1]
         part = data[_BATCH_HEADER : _BATCH_HEADER + length]
         taken = accounts[at : at + count]

@@ -202,8 +202,17 @@ def test_a_balance_nobody_moved_is_quarantined_whole(change: int) -> None:
 
 def test_a_movement_the_balances_deny_is_not_believed() -> None:
     found = decoded(answer(transfer(ALICE_ATA, TILL, 5)))
-    assert not found.explained
+    assert found.doubted == {Vault.TILL}
     assert found.movements == ()
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, None), (None, 8), (8, None)])
+def test_a_difference_needs_both_balances(before: int | None, after: int | None) -> None:
+    made = Answer(
+        calls=[transfer(ALICE_ATA, TILL, 5)], balances=[(TILL, DEPLOYMENT.mint, before, after)]
+    )
+    with pytest.raises(Unreadable, match="balances are not all there"):
+        decoded(made)
 
 
 def test_the_largest_amount_a_token_can_have() -> None:

@@ -132,19 +132,18 @@ class Answer:
             "writableIndexes": list(range(len(self.loaded_writable))),
             "readonlyIndexes": [],
         }
+        message: Json = {
+            "header": {},
+            "accountKeys": [str(one) for one in static],
+            "instructions": instructions,
+        }
+        if self.version == 0:
+            message["addressTableLookups"] = [lookup]
         return {
             "slot": self.slot,
             "blockTime": BLOCK_TIME + self.slot,
             "version": self.version,
-            "transaction": {
-                "signatures": [self.signature],
-                "message": {
-                    "header": {},
-                    "accountKeys": [str(one) for one in static],
-                    "instructions": instructions,
-                    "addressTableLookups": [lookup],
-                },
-            },
+            "transaction": {"signatures": [self.signature], "message": message},
             "meta": {
                 "err": error,
                 "status": {"Err": error} if self.failed else {"Ok": None},
