@@ -21,7 +21,7 @@ from solders.pubkey import Pubkey
 from indexer import store
 from indexer.raw import Unreadable
 from indexer.store import Listed
-from settlement.chain.answers import SignatureInfo
+from settlement.chain.answers import Commitment, SignatureInfo
 from settlement.chain.rpc import RpcRefused
 from settlement.db.pool import Pool, reading, transaction
 from settlement.errors import Unavailable
@@ -46,12 +46,15 @@ class Node(Protocol):
         before: str | None = None,
         min_context_slot: Slot | None = None,
         limit: int = PAGE,
+        commitment: Commitment = Commitment.FINALIZED,
     ) -> tuple[SignatureInfo, ...]:
-        """One page of an address's finalized history, newest first."""
+        """One page of an address's history, newest first."""
         ...
 
-    async def transaction(self, signature: str) -> dict[str, object] | None:
-        """The raw JSON of a finalized transaction; None proves nothing."""
+    async def transaction(
+        self, signature: str, *, commitment: Commitment = Commitment.FINALIZED
+    ) -> dict[str, object] | None:
+        """The raw JSON of a transaction; None proves nothing."""
         ...
 
 

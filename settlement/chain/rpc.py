@@ -25,6 +25,7 @@ from settlement.chain.answers import (
     SignatureStatus,
     Simulation,
 )
+from settlement.chain.node import NodeLimits
 from settlement.chain.tokens import TokenAccountAt, token_account_at
 from settlement.chain.transport import JsonRpc, RetryPolicy, RpcRefused, RpcUnavailable
 from settlement.money import BlockHeight, Lamports, Slot
@@ -233,11 +234,11 @@ class RpcClient(JsonRpc):
 
 @asynccontextmanager
 async def open_rpc(
-    urls: Sequence[str], *, retry: RetryPolicy | None = None
+    urls: Sequence[str], *, retry: RetryPolicy | None = None, limits: NodeLimits | None = None
 ) -> AsyncGenerator[RpcClient]:
     """A client with a session of its own, closed at the end."""
     async with aiohttp.ClientSession() as session:
-        yield RpcClient(urls, session, retry=retry)
+        yield RpcClient(urls, session, retry=retry, limits=limits)
 
 
 def _options(commitment: Commitment, min_context_slot: Slot | None) -> dict[str, object]:

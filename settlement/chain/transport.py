@@ -4,8 +4,8 @@ One call asks one node. What goes wrong on the way (no connection, a timeout, HT
 half a body, the answer to another question, error codes that mean "this node cannot say now") is
 `RpcUnavailable`: the node is left alone for a moment and a *read* is asked again of the next one,
 with jittered pauses, up to the call's own limits and to a retry budget that all calls share, so
-that an outage is not answered with a storm. An error that a healthy node gives is `RpcRefused` and
-is never repeated; nor is anything that sends.
+that an outage is not answered with a storm (`node` has the other brakes). An error that a healthy
+node gives is `RpcRefused` and is never repeated; nor is anything that sends.
 """
 
 import asyncio
@@ -15,30 +15,33 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn, TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from settlement.chain import answers
 from settlement.chain.answers import AnswerMalformed
+from settlement.chain.node import NodeLimits, RpcNode
 from settlement.errors import Refused, Unavailable
 
 T = TypeVar("T")
 
 LARGEST_ANSWER_BYTES: Final = 64 * 1024 * 1024
+MIN_CONTEXT_SLOT_NOT_REACHED: Final = -32016
 _NOT_REPEATED: Final = frozenset({"sendTransaction", "requestAirdrop"})
+_TOO_MANY: Final = frozenset({429, -32429})  # in the body of an HTTP 200
 # Error codes by which a node says: not me, not now. Everything else it answers is an answer.
 _NOT_NOW: Final = frozenset(
     {
-        429,  # too many requests, in the body of an HTTP 200
-        -32429,
+        *_TOO_MANY,
         -32603,  # internal error
         -32004,  # block not available
         -32005,  # node is behind
         -32014,  # block status not yet available
-        -32016,  # has not reached the minimum context slot
+        MIN_CONTEXT_SLOT_NOT_REACHED,
     }
 )
+# Of these, what a node in perfect health says: it counts against nobody.
+_NOT_YET: Final = frozenset({-32004, -32014, MIN_CONTEXT_SLOT_NOT_REACHED})
 
 
 class RpcUnavailable(Unavailable):
@@ -68,25 +71,19 @@ class RetryPolicy:
     earned_per_call: float = 0.1
 
 
-@dataclass(kw_only=True)
-class _Node:
-    """One URL and until when (event-loop time) it is left alone."""
-
-    url: str
-    rests_until_seconds: float = 0.0
-
-    @property
-    def shown(self) -> str:
-        # Paths and queries of provider URLs carry keys: only the host is ever shown.
-        return urlsplit(self.url).hostname or "?"
-
-
 class _Fault(Exception):
     """One failed attempt: a reason for people, and how long the node asked to be left alone."""
 
-    def __init__(self, problem: str, *, rest_seconds: float = 0.0) -> None:
+    def __init__(
+        self, problem: str, *, rest_seconds: float = 0.0, error_code: int | None = None
+    ) -> None:
         super().__init__(problem)
         self.rest_seconds = rest_seconds
+        self.error_code = error_code
+
+
+class _Closed(_Fault):
+    """It was not even asked: it wants to be left alone, or its breaker is open."""
 
 
 class JsonRpc:
@@ -98,9 +95,10 @@ class JsonRpc:
         session: aiohttp.ClientSession,
         *,
         retry: RetryPolicy | None = None,
+        limits: NodeLimits | None = None,
     ) -> None:
         assert urls, "at least one RPC URL"
-        self._nodes = [_Node(url=url) for url in urls]
+        self._nodes = [RpcNode(url=url, limits=limits or NodeLimits()) for url in urls]
         self._session = session
         self._retry = retry or RetryPolicy()
         self._budget = self._retry.budget
@@ -110,6 +108,11 @@ class JsonRpc:
     def sources(self) -> int:
         """How many nodes there are: with one, every result is single-source."""
         return len(self._nodes)
+
+    @property
+    def nodes(self) -> tuple[RpcNode, ...]:
+        """The nodes and what they have been like, the leading one first."""
+        return tuple(self._nodes)
 
     async def call(
         self, method: str, params: Sequence[object] = (), *, timeout_seconds: float = 10.0
@@ -140,22 +143,28 @@ class JsonRpc:
         self._budget = min(self._retry.budget, self._budget + self._retry.earned_per_call)
         for attempt in itertools.count(1):
             node = self._pick(loop.time())
+            started_seconds = loop.time()
             try:
-                return read(await self._once(node, method, params, timeout_seconds))
+                await _turn(node)
+                started_seconds = loop.time()
+                found = read(await self._once(node, method, params, timeout_seconds))
             except (_Fault, AnswerMalformed) as fault:
-                asked = fault.rest_seconds if isinstance(fault, _Fault) else 0.0
-                pause_seconds = self._leave_alone(node, attempt, asked)
+                pause_seconds = self._leave_alone(node, attempt, fault)
                 late = loop.time() + pause_seconds > deadline_seconds
                 if late or not self._may_repeat(method, attempt):
-                    raise RpcUnavailable(
-                        method=method, node=node.shown, problem=str(fault), attempts=attempt
-                    ) from fault
+                    raise _unavailable(method, node, fault, attempt) from fault
                 await asyncio.sleep(pause_seconds)
+            except RpcRefused:
+                node.answered(loop.time() - started_seconds)
+                raise
+            else:
+                node.answered(loop.time() - started_seconds)
+                return found
         raise AssertionError("the loop returns or raises")
 
-    def _pick(self, now_seconds: float) -> _Node:
-        rested = (node for node in self._nodes if node.rests_until_seconds <= now_seconds)
-        return next(rested, min(self._nodes, key=lambda node: node.rests_until_seconds))
+    def _pick(self, now_seconds: float) -> RpcNode:
+        rested = (node for node in self._nodes if node.free_at_seconds() <= now_seconds)
+        return next(rested, min(self._nodes, key=RpcNode.free_at_seconds))
 
     def _may_repeat(self, method: str, attempt: int) -> bool:
         if method in _NOT_REPEATED or attempt >= self._retry.attempts or self._budget < 1:
@@ -163,19 +172,23 @@ class JsonRpc:
         self._budget -= 1
         return True
 
-    def _leave_alone(self, node: _Node, attempt: int, asked_seconds: float) -> float:
+    def _leave_alone(self, node: RpcNode, attempt: int, fault: Exception) -> float:
         """Mark the node as resting; say how long to wait before the next one may be asked."""
         now_seconds = asyncio.get_running_loop().time()
         ceiling = min(
             self._retry.longest_pause_seconds,
             self._retry.first_pause_seconds * 2 ** (attempt - 1),
         )
-        rest_seconds = max(asked_seconds, random.uniform(ceiling / 2, ceiling))
-        node.rests_until_seconds = now_seconds + rest_seconds
-        return max(0.0, self._pick(now_seconds).rests_until_seconds - now_seconds)
+        rest_seconds = random.uniform(ceiling / 2, ceiling)
+        if isinstance(fault, _Fault) and fault.error_code in _NOT_YET:
+            node.put_off(rest_seconds=rest_seconds)
+        elif not isinstance(fault, _Closed):
+            asked_seconds = fault.rest_seconds if isinstance(fault, _Fault) else 0.0
+            node.failed(str(fault), rest_seconds=rest_seconds, asked_seconds=asked_seconds)
+        return max(0.0, self._pick(now_seconds).free_at_seconds() - now_seconds)
 
     async def _once(
-        self, node: _Node, method: str, params: Sequence[object], timeout_seconds: float
+        self, node: RpcNode, method: str, params: Sequence[object], timeout_seconds: float
     ) -> object:
         request_id = next(self._ids)
         body = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": list(params)}
@@ -184,15 +197,35 @@ class JsonRpc:
             async with self._session.post(
                 node.url, json=body, timeout=timeout, allow_redirects=False
             ) as response:
-                if response.status == 429:
-                    rest_seconds = _retry_after_seconds(response.headers.get("Retry-After"))
-                    raise _Fault("HTTP 429", rest_seconds=rest_seconds)
-                raw = await _read_limited(response)
                 status = response.status
+                header = response.headers.get("Retry-After")
+                if status == 429 or (status == 503 and header is not None):
+                    rest_seconds = _retry_after_seconds(header)
+                    raise _Fault(f"HTTP {status}", rest_seconds=rest_seconds)
+                raw = await _read_limited(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # Not the error's own text: it may carry the URL, and with it a key.
             raise _Fault(type(error).__name__) from error
-        return _result(method, request_id, status, raw)
+        try:
+            return _result(method, request_id, status, raw)
+        except _Fault as fault:
+            if fault.error_code in _TOO_MANY:
+                fault.rest_seconds = _retry_after_seconds(header)
+            raise
+
+
+async def _turn(node: RpcNode) -> None:
+    if node.closed_until_seconds() > asyncio.get_running_loop().time():
+        problem = node.experience.last_problem
+        raise _Closed(f"left alone for a while after: {problem}")
+    await node.turn()
+
+
+def _unavailable(method: str, node: RpcNode, fault: Exception, attempt: int) -> RpcUnavailable:
+    details: dict[str, object] = {"node": node.shown, "problem": str(fault), "attempts": attempt}
+    if isinstance(fault, _Fault) and fault.error_code is not None:
+        details["error_code"] = fault.error_code
+    return RpcUnavailable(None, method=method, **details)
 
 
 def _retry_after_seconds(header: str | None) -> float:
@@ -243,6 +276,8 @@ def _raise_error(method: str, value: object) -> NoReturn:
     error = answers.fields(value, "error")
     code = error.get("code")
     if not isinstance(code, int) or code in _NOT_NOW:
-        raise _Fault(f"error {code}: {str(error.get('message'))[:200]}")
+        known = code if isinstance(code, int) else None
+        problem = f"error {code}: {str(error.get('message'))[:200]}"
+        raise _Fault(problem, error_code=known)
     message = str(error.get("message", ""))[:500]
     raise RpcRefused(method=method, error_code=code, text=message, data=error.get("data"))

@@ -8,7 +8,7 @@ from indexer import store
 from indexer.follow import Follower, Pace
 from indexer.metrics import Meters
 from indexer.source import Watched
-from settlement.chain.answers import AccountAt, SignatureInfo
+from settlement.chain.answers import AccountAt, Commitment, SignatureInfo
 from settlement.chain.rpc import RpcRefused, RpcUnavailable
 from settlement.db.pool import Pool, transaction
 from settlement.ledger.operations import Writer
@@ -62,6 +62,7 @@ class FakeNode:
         before: str | None = None,
         min_context_slot: Slot | None = None,
         limit: int = 1_000,
+        commitment: Commitment = Commitment.FINALIZED,
     ) -> tuple[SignatureInfo, ...]:
         self._here("signatures_for")
         if min_context_slot is not None and min_context_slot > self.tip:
@@ -85,7 +86,9 @@ class FakeNode:
             listed = listed[names.index(before) + 1 :]
         return tuple(listed[: min(limit, self.page)])
 
-    async def transaction(self, signature: str) -> dict[str, object] | None:
+    async def transaction(
+        self, signature: str, *, commitment: Commitment = Commitment.FINALIZED
+    ) -> dict[str, object] | None:
         self._here(f"transaction {signature}")
         if signature in self.refused:
             raise _refused(self.refused[signature])

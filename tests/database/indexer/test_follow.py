@@ -7,7 +7,7 @@ from indexer import store
 from indexer.follow import Follower
 from indexer.raw import Unreadable
 from indexer.source import HistoryUnclear, hydrate
-from settlement.chain.answers import SignatureInfo
+from settlement.chain.answers import Commitment, SignatureInfo
 from settlement.chain.rpc import RpcRefused, RpcUnavailable
 from settlement.db.pool import reading, transaction
 from settlement.ledger import accounts
@@ -239,6 +239,7 @@ async def test_a_listing_that_repeats_itself_ends(desk: Desk) -> None:
             before: str | None = None,
             min_context_slot: Slot | None = None,
             limit: int = 1_000,
+            commitment: Commitment = Commitment.FINALIZED,
         ) -> tuple[SignatureInfo, ...]:
             return await super().signatures_for(address, min_context_slot=min_context_slot)
 
