@@ -1,4 +1,4 @@
-"""Books what one chain transaction meant: one database transaction, one call of the ledger.
+"""Books what chain transactions meant: a database transaction and a call of the ledger for each.
 
 The signature's status, the raw answer, the movements, the events, and every entry stand or fall
 together, so a crash at any point leaves the transaction either booked or still wanted. Each event
@@ -9,18 +9,28 @@ hold is closed, a bond is in another state), the database transaction is rolled 
 once as it was, since another process may have changed what it met, then with that event booked as
 what is left of it: money in as suspense, money out as unexplained, and a person is told. Nothing
 the chain can do holds the frontier up.
+
+Of a run of chain transactions (`book_run`), neighbours that only brought money share one database
+transaction and one call of the ledger: they meet nothing that could refuse them.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, assert_never
 
 import asyncpg
 
 from indexer import store
-from indexer.doors import Booking, changes_of, operations_of, residue_of
+from indexer.doors import (
+    Booking,
+    changes_of,
+    operations_of,
+    operations_of_deposits,
+    residue_of,
+)
 from indexer.events import (
     BondHandedOver,
     BondRetireCancelled,
@@ -120,6 +130,67 @@ async def book(pool: Pool, writer: Writer, booking: Booking) -> tuple[Booked, ..
             return await _tried(pool, writer, booking, plan)
         except _BooksRefused as refused:
             plan = plan.after(refused)
+
+
+async def book_run(pool: Pool, writer: Writer, run: Sequence[Booking]) -> list[tuple[Booked, ...]]:
+    """Book chain transactions of one cluster in their order; for each, what `book` would say.
+
+    Neighbours that brought deposits, or nothing of ours, go into one database transaction. When the
+    books refuse any of them, each goes by itself: then the others, the refusals and the incidents
+    are what they always are. Raises what `book` raises; what came before is booked then.
+    """
+    booked: list[tuple[Booked, ...]] = []
+    for everyday, neighbours in groupby(run, key=_is_everyday):
+        stretch = list(neighbours)
+        together = None
+        if everyday and len(stretch) > 1:
+            together = await _book_together(pool, writer, stretch)
+        booked += together or [await book(pool, writer, one) for one in stretch]
+    return booked
+
+
+def _is_everyday(booking: Booking) -> bool:
+    return all(isinstance(event, Deposit) for event in booking.events)
+
+
+async def _book_together(
+    pool: Pool, writer: Writer, run: Sequence[Booking]
+) -> list[tuple[Booked, ...]] | None:
+    """All of it or, when the books refuse something, nothing: None."""
+    try:
+        return await retried(lambda: _attempt_together(pool, writer, run))
+    except (_BooksRefused, asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
+        return None
+
+
+async def _attempt_together(
+    pool: Pool, writer: Writer, run: Sequence[Booking]
+) -> list[tuple[Booked, ...]]:
+    cluster = run[0].cluster
+    async with transaction(pool) as tx:
+        still_open = await store.lock_open(tx, cluster, [one.transaction.signature for one in run])
+        left = [one for one in run if one.transaction.signature in still_open]
+        arrived = [
+            (one.moment, event)
+            for one in left
+            for event in one.events
+            if isinstance(event, Deposit)
+        ]
+        found = await operations_of_deposits(tx, arrived)
+        operations = [
+            (event.key, operation)
+            for (_, event), asked in zip(arrived, found, strict=True)
+            for operation in asked
+        ]
+        await _apply(tx, writer, operations)
+        booked = {one.transaction.signature: _as_themselves(one) for one in left}
+        records = [_record(one, booked[one.transaction.signature]) for one in left]
+        await store.record(tx, cluster, records)
+    return [booked.get(one.transaction.signature, ()) for one in run]
+
+
+def _as_themselves(booking: Booking) -> tuple[Booked, ...]:
+    return tuple(Booked(event=event, booked_as=BookedAs.ITSELF) for event in booking.events)
 
 
 async def _tried(pool: Pool, writer: Writer, booking: Booking, plan: _Plan) -> tuple[Booked, ...]:

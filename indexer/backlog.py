@@ -12,13 +12,13 @@ from typing import Protocol
 import structlog
 
 from indexer import store
-from indexer.apply import Booked, book, kind_of
+from indexer.apply import Booked, book_run, kind_of
 from indexer.attribution import events_of
-from indexer.decode import Transaction, Watch, decode
+from indexer.decode import Watch, decode
 from indexer.doors import Booking
 from indexer.metrics import Meters
 from indexer.raw import Unreadable
-from indexer.source import Node, hydrate
+from indexer.source import Hydrated, Node, hydrate
 from indexer.store import IncidentKind, OpenSignature, SignatureState
 from indexer.terms import AccountReader, read_terms
 from settlement.db.pool import Pool, reading, transaction
@@ -39,6 +39,14 @@ class Portions:
 
 class Answering(Node, AccountReader, Protocol):
     """What is asked of the chain here; `RpcClient` is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fetched:
+    """An open signature and what was found of it; None where nothing is there yet."""
+
+    open: OpenSignature
+    found: Booking | Unreadable | None
 
 
 class Backlog:
@@ -63,24 +71,32 @@ class Backlog:
         self._unreadable_again: dict[str, float] = {}
 
     async def work_off(self, target: Slot) -> None:
-        """Book what is open at or below `target`, page by page, in the order of the chain."""
-        held: set[str] = set()
-        last: OpenSignature | None = None
-        while True:
-            async with reading(self._pool) as conn:
-                page = await store.open_signatures(
-                    conn,
-                    self._watch.cluster,
-                    to=target,
-                    limit=self._portions.page,
-                    after=last,
-                )
-            if not page:
-                return
-            last = page[-1]
-            await self._book_page(page, held)
+        """Book what is open at or below `target`, page by page, in the order of the chain.
 
-    async def _book_page(self, page: Sequence[OpenSignature], held: set[str]) -> None:
+        The next page is fetched while one is being booked.
+        """
+        held: set[str] = set()
+        coming = asyncio.create_task(self._fetch_page(target, None))
+        try:
+            while page := await coming:
+                coming = asyncio.create_task(self._fetch_page(target, page))
+                await self._book_page(page, held)
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+    async def _fetch_page(self, target: Slot, previous: list[_Fetched] | None) -> list[_Fetched]:
+        """The page after that one, fetched and decoded; empty when there is none."""
+        if previous is not None and len(previous) < self._portions.page:
+            return []
+        async with reading(self._pool) as conn:
+            page = await store.open_signatures(
+                conn,
+                self._watch.cluster,
+                to=target,
+                limit=self._portions.page,
+                after=None if previous is None else previous[-1].open,
+            )
         now_seconds = asyncio.get_running_loop().time()
         due = [
             one.signature
@@ -88,29 +104,19 @@ class Backlog:
             if self._unreadable_again.get(one.signature, 0.0) <= now_seconds
         ]
         found = await hydrate(self._chain, due, at_once=self._portions.fetch_at_once)
-        for one in page:
-            if one.addresses & held:
-                held |= one.addresses
-                continue
-            answer = found.get(one.signature)
-            if answer is None or not await self._book_one(one, answer):
-                held |= one.addresses
+        return [
+            _Fetched(open=one, found=await self._read(one, found.get(one.signature)))
+            for one in page
+        ]
 
-    async def _book_one(self, one: OpenSignature, answer: dict[str, object] | Unreadable) -> bool:
-        """Whether the transaction is final for us now."""
-        if isinstance(answer, Unreadable):
-            await self._set_unreadable(one, answer)
-            return False
+    async def _read(self, one: OpenSignature, answer: Hydrated) -> Booking | Unreadable | None:
+        """What an answer says, ready to be booked."""
+        if answer is None or isinstance(answer, Unreadable):
+            return answer
         try:
             read = decode(answer, signature=one.signature, watch=self._watch)
         except Unreadable as unreadable:
-            await self._set_unreadable(one, unreadable)
-            return False
-        await self._book_read(read, answer)
-        self._unreadable_again.pop(one.signature, None)
-        return True
-
-    async def _book_read(self, read: Transaction, answer: dict[str, object]) -> None:
+            return unreadable
         events = events_of(read, self._watch)
         terms = await read_terms(
             self._chain,
@@ -118,11 +124,25 @@ class Backlog:
             program_id=self._watch.deployment.program_id,
             slot=read.moment.slot,
         )
-        booking = Booking(
+        return Booking(
             cluster=self._watch.cluster, transaction=read, events=events, terms=terms, answer=answer
         )
-        for booked in await book(self._pool, self._writer, booking):
-            self._note(read.signature, booked)
+
+    async def _book_page(self, page: Sequence[_Fetched], held: set[str]) -> None:
+        """Book what may be booked of a page; `held` grows by the addresses that have to wait."""
+        run: list[Booking] = []
+        for one in page:
+            if not isinstance(one.found, Booking) or one.open.addresses & held:
+                held |= one.open.addresses
+            else:
+                run.append(one.found)
+            if isinstance(one.found, Unreadable):
+                await self._set_unreadable(one.open, one.found)
+        for booking, booked in zip(run, await book_run(self._pool, self._writer, run), strict=True):
+            signature = booking.transaction.signature
+            self._unreadable_again.pop(signature, None)
+            for event in booked:
+                self._note(signature, event)
 
     def _note(self, signature: str, booked: Booked) -> None:
         kind = kind_of(booked.event)

@@ -12,6 +12,7 @@ and applies them at once, in the transaction that also moves its own state.
 import re
 import secrets
 import string
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, assert_never
@@ -132,12 +133,22 @@ async def enrolled_operator(conn: ReadConn, provider_id: UUID) -> Operator:
 
 async def owner_of_code(conn: ReadConn, code: bytes) -> UserCode | BondCode | None:
     """Whom these eight bytes name; None when nobody."""
-    row = await conn.fetchrow(_QUERIES["code_owner"], code)
-    if row is None:
-        return None
-    if row["user_id"] is not None:
-        return UserCode(user_id=row["user_id"])
-    return BondCode(provider_id=row["provider_id"], wallet=row["wallet"])
+    return (await owners_of_codes(conn, {code})).get(code)
+
+
+async def owners_of_codes(
+    conn: ReadConn, codes: Collection[bytes]
+) -> Mapping[bytes, UserCode | BondCode]:
+    """Whom each of these codes names; those that name nobody are left out."""
+    if not codes:
+        return {}
+    rows = await conn.fetch(_QUERIES["code_owners"], list(codes))
+    return {
+        row["code"]: UserCode(user_id=row["user_id"])
+        if row["user_id"] is not None
+        else BondCode(provider_id=row["provider_id"], wallet=row["wallet"])
+        for row in rows
+    }
 
 
 async def credited(conn: ReadConn, user_id: UUID) -> bool:
@@ -150,13 +161,26 @@ async def book_deposit(tx: Tx, deposit: VaultDeposit) -> list[Operation]:
 
     Only the till takes coded deposits: what is sent straight into the bond vault is in suspense.
     """
+    return (await book_deposits(tx, [deposit]))[0]
+
+
+async def book_deposits(tx: Tx, arrived: Sequence[VaultDeposit]) -> list[list[Operation]]:
+    """What each of these deposits means, as `book_deposit` says it, whatever the others are."""
+    codes = {one.code for one in arrived if one.code is not None and one.vault is Vault.TILL}
+    owners = await owners_of_codes(tx, codes)
+    return [_deposit_operations(one, owners) for one in arrived]
+
+
+def _deposit_operations(
+    deposit: VaultDeposit, owners: Mapping[bytes, UserCode | BondCode]
+) -> list[Operation]:
     if deposit.amount_microusdc == 0:
         return []
     key, moment, amount = deposit.key, deposit.moment, deposit.amount_microusdc
     meta = _meta(deposit)
     owner = None
     if deposit.vault is Vault.TILL and deposit.code is not None:
-        owner = await owner_of_code(tx, deposit.code)
+        owner = owners.get(deposit.code)
     match owner:
         case UserCode():
             account = accounts.user(owner.user_id)

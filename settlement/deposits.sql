@@ -26,11 +26,11 @@ select o.provider_id, o.wallet, o.enrolled_at, c.code
   from settlement.operator o join settlement.deposit_code c using (provider_id)
  where o.provider_id = $1::uuid
 
--- name: code_owner
--- Whom a code belongs to, and the wallet when it is an operator.
-select c.user_id, c.provider_id, o.wallet
+-- name: code_owners
+-- Whom codes belong to, and the wallet when it is an operator.
+select c.code, c.user_id, c.provider_id, o.wallet
   from settlement.deposit_code c left join settlement.operator o using (provider_id)
- where c.code = $1::bytea
+ where c.code = any ($1::bytea[])
 
 -- name: ever_credited
 -- Whether the account has ever been credited.
