@@ -1,7 +1,8 @@
 """Accounts at every commitment: the finalized state, and the versions of the slots above it.
 
-Slots are not forked here, so "the state of a bank" is, per account, the newest version not above
-the bank's slot. Versions at or below the finalized slot are folded into the base.
+There is one fork at a time, so "the state of a bank" is, per account, the newest version not above
+the bank's slot. Versions at or below the finalized slot are folded into the base; those above it
+can be undone.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,8 +22,15 @@ class AccountVersions:
         self._base: dict[Pubkey, Version] = {}
         self._newer: dict[Pubkey, list[Version]] = {}
 
-    def put(self, slot: int, address: Pubkey, account: Account | None) -> None:
-        """The account as of this slot; slots never go down."""
+    def put(
+        self, slot: int, address: Pubkey, account: Account | None, before: Account | None = None
+    ) -> None:
+        """The account as of this slot; slots never go down but by `undo`.
+
+        `before` is what was there: kept if nobody wrote it, as the engine's own programs.
+        """
+        if before is not None and address not in self._base and address not in self._newer:
+            self._base[address] = (0, before)
         versions = self._newer.setdefault(address, [])
         assert not versions or versions[-1][0] <= slot
         if versions and versions[-1][0] == slot:
@@ -70,6 +78,22 @@ class AccountVersions:
                 del self._newer[address]
             else:
                 self._newer[address] = versions[len(settled) :]
+
+    def undo(self, slot: int) -> dict[Pubkey, Account | None]:
+        """Forget every version above this slot, not below the finalized one; what is there now."""
+        undone: dict[Pubkey, Account | None] = {}
+        for address in list(self._newer):
+            versions = self._newer[address]
+            if versions[-1][0] <= slot:
+                continue
+            kept = [version for version in versions if version[0] <= slot]
+            if kept:
+                self._newer[address] = kept
+            else:
+                del self._newer[address]
+            base = self._base.get(address, (0, None))
+            undone[address] = (kept or [base])[-1][1]
+        return undone
 
     def all_versions(self) -> Iterator[tuple[Pubkey, list[Version]]]:
         """Everything, oldest version first; `put` in this order gives the same state."""

@@ -3,14 +3,15 @@
 The newest slot is the open bank: transactions execute there at once, in the order they come. A
 block closes when its slot is over. "processed" reads the open bank; "confirmed" and "finalized"
 read banks a fixed number of slots, at least two, behind it. A slot ends when everything executed in
-the slots before it is on the disk, so what anybody saw confirmed is there after a crash.
+the slots before it is on the disk, so what anybody saw confirmed is there after a crash. An
+adversary may decide how it ends: by a fork, for one, which undoes what is not finalized.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 import structlog
@@ -19,18 +20,25 @@ from solders.clock import Clock
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
-from localnet.engine import LOADER, Engine, Outcome, loaded_addresses, lookup_tables
+from localnet.consensus import Adversary, Bank, Commitment, SlotEnd, Tip, Waiting
+from localnet.engine import (
+    Engine,
+    InvalidTransaction,
+    Outcome,
+    decode_transaction,
+    loaded_addresses,
+    lookup_tables,
+)
 from localnet.history import Entry, History
 from localnet.meta import status_meta, token_balances
-from localnet.records import Anchor, Landed, Write, pack, store, unpack_record
+from localnet.records import Alpenglow, Anchor, Landed, Skipped, Write, pack, store
 from localnet.recovery import ChainState, Directory, encode_snapshot, write_snapshot
 from localnet.settings import EmbeddedSettings
 from localnet.timeline import SLOTS_PER_EPOCH, Blockhashes, Timeline
 
-Commitment = Literal["processed", "confirmed", "finalized"]
 _SLOT_HASHES: Final = 512
 _DRIFT_MS: Final = 1_000
-_ACCOUNT_BYTES: Final = 64
+_CALM: Final = SlotEnd()
 _log = structlog.get_logger()
 
 
@@ -41,24 +49,8 @@ class Counters:
     landed: int = 0
     failed: int = 0
     dropped: int = 0
+    undone: int = 0
     snapshots: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bank:
-    """A point to read at: its slot, and the newest block whose hash it knows."""
-
-    slot: int
-    newest_block: int
-
-
-@dataclass(kw_only=True)
-class Tip:
-    """The newest slot of each commitment, and the newest complete block."""
-
-    complete: int
-    confirmed: int
-    finalized: int
 
 
 SlotListener = Callable[[Tip, Tip], None]
@@ -81,6 +73,10 @@ class Cluster:
         self._settings = settings
         self._sysvars = _Clockwork()
         self._snapshotting: asyncio.Task[None] | None = None
+        self._waiting = Waiting()
+        self._lands_nothing = False
+        self.adversary: Adversary | None = None
+        self.slot_time_ms = settings.slot_time_ms
         self.counters = Counters()
         self.listeners: list[SlotListener] = []
         last = state.slot
@@ -110,10 +106,13 @@ class Cluster:
     @property
     def tip(self) -> Tip:
         """Where each commitment is now."""
+        confirmed = self._behind(self._settings.confirmed_lag_slots)
         return Tip(
             complete=self.timeline.parent(self.slot),
-            confirmed=self._behind(self._settings.confirmed_lag_slots),
-            finalized=self._behind(self._settings.finalized_lag_slots),
+            confirmed=confirmed,
+            finalized=confirmed
+            if self._state.is_alpenglow
+            else self._behind(self._settings.finalized_lag_slots),
         )
 
     def _behind(self, slots: int) -> int:
@@ -141,9 +140,7 @@ class Cluster:
 
     def landed(self, entry: Entry) -> Landed:
         """The record of a transaction."""
-        record = unpack_record(self._state.journal.read(entry.journal_offset))
-        assert isinstance(record, Landed)
-        return record
+        return self._state.landed(entry)
 
     # Transactions
 
@@ -166,10 +163,18 @@ class Cluster:
         return self.engine.simulate(transaction, overlay, verify_signatures=verify_signatures)
 
     def execute(self, transaction: VersionedTransaction, wire: bytes) -> Entry | None:
-        """Execute in the open bank and journal it; None when no block would contain it.
+        """Execute in the open bank and journal it; None when no block contains it, or a later one.
 
         It is durable when `sync` returns: answer nobody before.
         """
+        delay = 0 if self.adversary is None else self.adversary.lands_after()
+        if delay == 0 and not self._lands_nothing:
+            return self._land(transaction, wire)
+        if delay is None or not self._waiting.add(self.slot + max(delay, 1), transaction, wire):
+            self.counters.dropped += 1
+        return None
+
+    def _land(self, transaction: VersionedTransaction, wire: bytes) -> Entry | None:
         if self.precheck(transaction, self.bank("processed")) is not None:
             self.counters.dropped += 1
             return None
@@ -186,7 +191,9 @@ class Cluster:
         tokens = (tokens_before, token_balances(after, engine.account))
         meta = status_meta(outcome, before, after, loaded, tokens)
         changed = {
-            key: now for key, then, now in zip(keys, before, after, strict=True) if then != now
+            key: (then, now)
+            for key, then, now in zip(keys, before, after, strict=True)
+            if then != now
         }
         self.counters.landed += 1
         self.counters.failed += int(outcome.err is not None)
@@ -199,9 +206,9 @@ class Cluster:
         keys: list[Pubkey],
         meta: dict[str, object],
         err: object,
-        changed: dict[Pubkey, Account | None],
+        changed: dict[Pubkey, tuple[Account | None, Account | None]],
     ) -> Entry:
-        writes: list[Write] = [(bytes(key), store(account)) for key, account in changed.items()]
+        writes: list[Write] = [(bytes(key), store(now)) for key, (_, now) in changed.items()]
         landed = Landed(
             slot=self.slot,
             transaction=wire,
@@ -211,8 +218,8 @@ class Cluster:
             writes=writes,
         )
         offset = self._state.journal.append(pack(landed))
-        for key, account in changed.items():
-            self._state.accounts.put(self.slot, key, account)
+        for key, (then, now) in changed.items():
+            self._state.accounts.put(self.slot, key, now, then)
         self._state.records_since_snapshot += 1
         return self.history.add(landed, transaction, offset)
 
@@ -222,18 +229,6 @@ class Cluster:
         tables = {key: self.account(key, slot) for key in lookup_tables(transaction)}
         writable, readonly = loaded_addresses(transaction, tables)
         return [*transaction.message.account_keys, *writable, *readonly], (writable, readonly)
-
-    def loaded_bytes(self, keys: list[Pubkey]) -> int:
-        """How much account data a transaction loads: 64 bytes per account, programs with code."""
-        size = 0
-        for account in map(self.engine.account, keys):
-            if account is None:
-                continue
-            size += _ACCOUNT_BYTES + len(account.data)
-            if account.executable and account.owner == LOADER:
-                code = self.engine.account(Pubkey.from_bytes(bytes(account.data)[4:36]))
-                size += _ACCOUNT_BYTES + len(code.data) if code else 0
-        return size
 
     def account_keys(self, transaction: VersionedTransaction, slot: int) -> list[Pubkey]:
         """All account keys, those from lookup tables last."""
@@ -265,21 +260,74 @@ class Cluster:
     async def end_slot(self) -> None:
         """Close the open block once all before it are durable, and open the next."""
         await self.sync()
+        end = _CALM if self.adversary is None else self.adversary.at_slot_end(self.slot)
+        self._lands_nothing = end is None
+        if end is None:
+            return
+        if end == _CALM:
+            self._advance()
+        else:
+            await self._end_otherwise(end)
         wall = self._wall_ms() + self._offset_ms
-        self._advance()
         if wall - self.timeline.time_ms(self.slot) > _DRIFT_MS:
             self._re_anchor(wall)
+        self._land_waiting()
         self._snapshot_if_due()
+
+    async def _end_otherwise(self, end: SlotEnd) -> None:
+        """Do what the cluster decided. What follows is seen by nobody before that is durable."""
+        self._lands_nothing = True
+        kept, last = self.slot, self.slot + end.jumps_slots
+        if end.drops_slots:
+            wanted = self.timeline.at_or_before(self.slot - end.drops_slots)
+            kept = max(wanted, self.tip.finalized)
+        dropped = self._skip(Skipped(first=kept + 1, last=last)) if kept < last else []
+        if end.is_alpenglow:
+            self._state.is_alpenglow = True
+            self._state.journal.append(pack(Alpenglow(slot=self.slot)))
+        await self.sync()
+        for _ in range(1 + end.empty_blocks):
+            self._advance()
+        self.slot_time_ms = end.slot_time_ms or self.slot_time_ms
+        if end.jumps_slots or end.empty_blocks:
+            self._re_anchor(self._wall_ms() + self._offset_ms)
+        elif end.slot_time_ms:
+            self._anchor(self.timeline.time_ms(self.slot), self._offset_ms)
+        if self.adversary is not None:
+            for after, landed in self.adversary.relands(dropped):
+                transaction = decode_transaction(landed.transaction)
+                self._waiting.add(self.slot + after, transaction, landed.transaction)
+        self._lands_nothing = False
+
+    def _skip(self, skipped: Skipped) -> list[Landed]:
+        """Take these slots out of the chain, and the state back to before them."""
+        state = self._state
+        state.journal.append(pack(skipped))
+        dropped = state.skip(skipped)
+        state.engine.restore(state.accounts.undo(skipped.first - 1))
+        self.blockhashes.forget_after(skipped.first - 1)
+        self._sysvars.slot = -1
+        self.counters.undone += len(dropped)
+        _log.info("slots skipped", **msgspec.structs.asdict(skipped), undone=len(dropped))
+        return dropped
 
     def _advance(self) -> None:
         before = self.tip
-        self.blockhashes.register(self.slot)
+        if self.timeline.has_block(self.slot):
+            self.blockhashes.register(self.slot)
         self.slot = self.timeline.next(self.slot)
         self._directory.mark_slot(self.slot)
         after = self.tip
         for listener in self.listeners:
             listener(before, after)
         self._state.accounts.finalize(after.finalized)
+
+    def _land_waiting(self) -> None:
+        for transaction, wire in self._waiting.due(self.slot):
+            try:
+                self._land(transaction, wire)
+            except InvalidTransaction:  # its lookup table is not on this fork
+                self.counters.dropped += 1
 
     async def advance_clock(self, seconds: int) -> None:
         """Move chain time forward; when this returns, the finalized bank is past the jump."""
@@ -305,7 +353,7 @@ class Cluster:
 
     def _re_anchor(self, time_ms: int) -> None:
         """Count from the open slot on; chain time never goes back."""
-        floor = self.timeline.time_ms(self.slot - 1)
+        floor = self.timeline.time_ms(self.timeline.parent(self.slot))
         time_ms = max(time_ms, floor)
         self._anchor(time_ms, max(self._offset_ms, time_ms - self._wall_ms()))
 
@@ -313,7 +361,7 @@ class Cluster:
         anchor = Anchor(
             slot=self.slot,
             time_ms=time_ms,
-            slot_ms=self._settings.slot_time_ms,
+            slot_ms=self.slot_time_ms,
             offset_ms=offset_ms,
         )
         self._state.journal.append(pack(anchor))

@@ -27,6 +27,7 @@ from localnet.records import StoredAccount, load
 LOADER: Final = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111")
 _NOTHING: Final = Account(0, b"", Pubkey.default())
 _LOOKUP_TABLE_HEAD: Final = 56
+_ACCOUNT_BYTES: Final = 64
 
 
 class InvalidTransaction(Exception):
@@ -83,6 +84,18 @@ class Engine:
                 self.put(address, account)
         for address, account in programs:
             self.put(address, account)
+
+    def loaded_bytes(self, keys: list[Pubkey]) -> int:
+        """How much account data a transaction loads: 64 bytes per account, programs with code."""
+        size = 0
+        for account in map(self.account, keys):
+            if account is None:
+                continue
+            size += _ACCOUNT_BYTES + len(account.data)
+            if account.executable and account.owner == LOADER:
+                code = self.account(Pubkey.from_bytes(bytes(account.data)[4:36]))
+                size += _ACCOUNT_BYTES + len(code.data) if code else 0
+        return size
 
     def set_time(self, clock: Clock, slot_hashes: list[tuple[int, bytes]]) -> None:
         """Set the Clock and SlotHashes sysvars."""

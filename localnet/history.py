@@ -2,7 +2,7 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -65,6 +65,25 @@ class History:
         for key in set(landed.account_keys):
             self._by_address[key].append(entry.ordinal)
         return entry
+
+    def drop_after(self, slot: int, record_of: Callable[[Entry], Landed]) -> list[Landed]:
+        """Forget the transactions of all blocks above this slot; they are returned in order.
+
+        Their ordinals are given to others, and to each that lands again.
+        """
+        dropped: list[Landed] = []
+        while self._entries and self._entries[-1].slot > slot:
+            entry = self._entries.pop()
+            record = record_of(entry)
+            del self._by_signature[entry.signature]
+            self._by_slot.pop(entry.slot, None)
+            for key in set(record.account_keys):
+                named = self._by_address[key]
+                named.pop()
+                if not named:
+                    del self._by_address[key]
+            dropped.append(record)
+        return dropped[::-1]
 
     def get(self, signature: Signature) -> Entry | None:
         """The transaction with this first signature."""

@@ -55,7 +55,20 @@ class Landed(msgspec.Struct, frozen=True, tag="landed"):
     writes: list[Write]
 
 
-Record = Genesis | Anchor | Landed
+class Skipped(msgspec.Struct, frozen=True, tag="skipped"):
+    """The slots from `first` to `last` have no block. What was in them is undone: a fork."""
+
+    first: int
+    last: int
+
+
+class Alpenglow(msgspec.Struct, frozen=True, tag="alpenglow"):
+    """After `slot`, what is confirmed is finalized."""
+
+    slot: int
+
+
+Record = Genesis | Anchor | Landed | Skipped | Alpenglow
 
 
 class Snapshot(msgspec.Struct, frozen=True):

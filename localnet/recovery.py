@@ -25,13 +25,15 @@ from solders.pubkey import Pubkey
 
 from localnet.accounts import AccountVersions
 from localnet.engine import Engine, decode_transaction
-from localnet.history import History
+from localnet.history import Entry, History
 from localnet.journal import Journal, JournalDamaged, write_atomically
 from localnet.records import (
+    Alpenglow,
     Anchor,
     Genesis,
     Landed,
     Record,
+    Skipped,
     Snapshot,
     load,
     pack,
@@ -64,6 +66,21 @@ class ChainState:
     history: History
     slot: int
     records_since_snapshot: int
+    is_alpenglow: bool = False
+
+    def landed(self, entry: Entry) -> Landed:
+        """The record of a transaction."""
+        record = unpack_record(self.journal.read(entry.journal_offset))
+        assert isinstance(record, Landed)
+        return record
+
+    def skip(self, skipped: Skipped) -> list[Landed]:
+        """Take the blocks of these slots, and what landed in them, out of the chain.
+
+        The accounts are another matter: a snapshot may already be without those writes.
+        """
+        self.timeline.skip(skipped.first, skipped.last)
+        return self.history.drop_after(skipped.first - 1, self.landed)
 
 
 class Directory:
@@ -119,7 +136,8 @@ def recover(
         journal.append(pack(genesis))
         journal.append(pack(anchor))
     state = _rebuild(directory.path, journal)
-    newest = max(state.slot, directory.marked_slot(slot_ms), first_slot)
+    quickest_ms = min(slot_ms, state.timeline.last_anchor.slot_ms)
+    newest = max(state.slot, directory.marked_slot(quickest_ms), first_slot)
     state.slot = state.timeline.at_or_before(newest)
     return state
 
@@ -185,9 +203,23 @@ def _apply(state: ChainState, offset: int, record: Record, *, is_in_snapshot: bo
             state.history.add(record, decode_transaction(record.transaction), offset)
             state.slot = max(state.slot, record.slot)
             if not is_in_snapshot:
-                state.records_since_snapshot += 1
-                for address, stored in record.writes:
-                    state.accounts.put(record.slot, Pubkey.from_bytes(address), load(stored))
+                _write_accounts(state, record)
+        case Skipped():
+            state.skip(record)
+            state.slot = max(state.slot, record.last)
+            if not is_in_snapshot:
+                state.accounts.undo(record.first - 1)
+        case Alpenglow():
+            state.is_alpenglow = True
+            state.slot = max(state.slot, record.slot)
+
+
+def _write_accounts(state: ChainState, landed: Landed) -> None:
+    state.records_since_snapshot += 1
+    for raw, stored in landed.writes:
+        address = Pubkey.from_bytes(raw)
+        untouched = state.engine.account(address)  # used where nobody wrote so far
+        state.accounts.put(landed.slot, address, load(stored), untouched)
 
 
 def encode_snapshot(state: ChainState, slot: int) -> bytes:

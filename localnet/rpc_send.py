@@ -70,7 +70,7 @@ async def send_transaction(cluster: Cluster, params: Params) -> object:
             raise signature_verification_failure()
         outcome, _ = _simulate(cluster, transaction, bank, verify_signatures=True)
         if outcome.err is not None:
-            raise preflight_failure(_result(outcome, cluster.loaded_bytes(keys)))
+            raise preflight_failure(_result(outcome, cluster.engine.loaded_bytes(keys)))
     _execute(cluster, transaction, wire)
     await cluster.sync()
     return str(transaction.signatures[0])
@@ -152,7 +152,9 @@ def simulate_transaction(cluster: Cluster, params: Params) -> object:
     keys = _keys(cluster, transaction, bank)
     wanted = _wanted_accounts(config, len(keys))
     outcome, after = _simulate(cluster, transaction, bank, verify_signatures=False)
-    result = _result(outcome, cluster.loaded_bytes(keys)) | {"replacementBlockhash": replacement}
+    result = _result(outcome, cluster.engine.loaded_bytes(keys)) | {
+        "replacementBlockhash": replacement
+    }
     if wanted is not None:
         result["accounts"] = _post_accounts(cluster, wanted, outcome, after, bank)
     if with_inner:

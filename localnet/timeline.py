@@ -2,12 +2,14 @@
 
 A block without transactions is not stored anywhere: its time follows from the last anchor, its
 height from its slot, and its hash from the chain's genesis hash. Every `skipped_every`-th slot has
-no block, as a real leader sometimes misses his, so nobody can confuse slots with heights.
+no block, as a real leader sometimes misses his, so nobody can confuse slots with heights. On top of
+that, runs of slots can lose their blocks (a fork) or never get any (a halt): those are listed.
 """
 
 import bisect
 import hashlib
 import itertools
+from dataclasses import dataclass
 from typing import Final
 
 from localnet.records import Anchor
@@ -27,6 +29,7 @@ class Timeline:
         self.genesis_hash = genesis_hash
         self._skipped_every = skipped_every
         self._anchors: list[Anchor] = []
+        self._gaps: list[_Gap] = []
 
     @property
     def last_anchor(self) -> Anchor:
@@ -35,27 +38,64 @@ class Timeline:
 
     def add(self, anchor: Anchor) -> None:
         """Count the slots from `anchor.slot` on from this anchor."""
+        if self._anchors and anchor.slot == self.last_anchor.slot:
+            self._anchors.pop()
         assert not self._anchors or anchor.slot > self.last_anchor.slot
         self._anchors.append(anchor)
 
+    def skip(self, first: int, last: int) -> None:
+        """The slots from `first` to `last` have no block; `last` is above all skipped before."""
+        assert 0 < first <= last
+        while self._gaps and self._gaps[-1].last >= first - 1:
+            first = min(first, self._gaps.pop().first)
+        lost = self._regular_blocks(last) - self._regular_blocks(first - 1)
+        lost_before = self._gaps[-1].lost if self._gaps else 0
+        self._gaps.append(_Gap(first=first, last=last, lost=lost_before + lost))
+
     def has_block(self, slot: int) -> bool:
         """Whether the slot is not skipped."""
+        gap = self._gap_from(slot)
+        return self._is_regular(slot) and (gap is None or slot > gap.last)
+
+    def _is_regular(self, slot: int) -> bool:
         every = self._skipped_every
         return every == 0 or slot % every != every - 1
 
+    def _regular_blocks(self, slot: int) -> int:
+        """How many blocks the slots from 0 to this one would have without gaps."""
+        every = self._skipped_every
+        return slot + 1 if every == 0 else slot + 1 - (slot + 1) // every
+
+    def _gap_from(self, slot: int) -> "_Gap | None":
+        """The last gap that begins at or before this slot."""
+        if not self._gaps:
+            return None
+        index = bisect.bisect_right(self._gaps, slot, key=_first_of) - 1
+        return self._gaps[index] if index >= 0 else None
+
     def height(self, slot: int) -> int:
         """How many blocks come before the block of this slot."""
-        every = self._skipped_every
-        return slot if every == 0 else slot - (slot + 1) // every
+        gap, height = self._gap_from(slot), self._regular_blocks(slot) - 1
+        if gap is None:
+            return height
+        not_yet_lost = self._regular_blocks(max(gap.last, slot)) - self._regular_blocks(slot)
+        return height - gap.lost + not_yet_lost
 
     def at_or_before(self, slot: int) -> int:
         """The newest slot with a block, not after `slot`; at least 0."""
         slot = max(slot, 0)
-        return slot if self.has_block(slot) else slot - 1
+        while not self.has_block(slot):
+            gap = self._gap_from(slot)
+            slot = gap.first - 1 if gap is not None and slot <= gap.last else slot - 1
+        return slot
 
     def next(self, slot: int) -> int:
         """The slot of the block after this one."""
-        return slot + 1 if self.has_block(slot + 1) else slot + 2
+        slot += 1
+        while not self.has_block(slot):
+            gap = self._gap_from(slot)
+            slot = gap.last + 1 if gap is not None and slot <= gap.last else slot + 1
+        return slot
 
     def parent(self, slot: int) -> int:
         """The slot of the block before this one; genesis is its own parent."""
@@ -76,8 +116,21 @@ class Timeline:
         return hashlib.sha256(b"block" + self.genesis_hash + slot.to_bytes(8, "little")).digest()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Gap:
+    """Slots without a block; `lost` counts the blocks that this gap and all before it cost."""
+
+    first: int
+    last: int
+    lost: int
+
+
 def _slot_of(anchor: Anchor) -> int:
     return anchor.slot
+
+
+def _first_of(gap: _Gap) -> int:
+    return gap.first
 
 
 class Blockhashes:
@@ -98,6 +151,11 @@ class Blockhashes:
         self._slot_by_hash[self._timeline.blockhash(slot)] = slot
         while len(self._slot_by_hash) > _KEPT_HASHES:
             del self._slot_by_hash[next(iter(self._slot_by_hash))]
+
+    def forget_after(self, slot: int) -> None:
+        """The blocks above this slot are dropped: their hashes are nobody's."""
+        while self._slot_by_hash and next(reversed(self._slot_by_hash.values())) > slot:
+            self._slot_by_hash.popitem()
 
     def is_valid(self, blockhash: bytes, newest: int) -> bool:
         """Whether a bank whose newest complete block is `newest` accepts the hash."""
