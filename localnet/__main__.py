@@ -12,6 +12,10 @@ from pathlib import Path
 
 import structlog
 
+from localnet.adversary.doors import PATH
+from localnet.adversary.faults import Script
+from localnet.adversary.schedule import DEFAULT_SLOTS, script_from
+from localnet.adversary.script import script_text
 from localnet.embedded import PortTaken, RunningChain, cluster_server
 from localnet.journal import JournalDamaged, write_atomically
 from localnet.recovery import DirectoryLocked
@@ -26,7 +30,14 @@ def main() -> int:
     arguments = _parser().parse_args()
     _configure_logging(arguments.log_level)
     try:
-        asyncio.run(_serve(_settings(arguments), arguments.data, arguments.keys))
+        settings = _settings(arguments)
+        script = script_from(
+            arguments.faults, arguments.seed, slot_time_ms=settings.embedded.slot_time_ms
+        )
+        if arguments.print_faults:
+            sys.stdout.write(script_text(script or Script()))
+            return 0
+        asyncio.run(_serve(settings, arguments.data, arguments.keys, script))
     except _REFUSALS as error:
         sys.stderr.write(f"localnet: {error}\n")
         return 1
@@ -51,10 +62,32 @@ def _parser() -> argparse.ArgumentParser:
         "--rpc-port", type=int, help="overrides embedded.rpc_port; websockets are on the next port"
     )
     parser.add_argument("--slot-time-ms", type=int, help="overrides embedded.slot_time_ms")
+    faults = parser.add_argument_group(
+        "faults",
+        "what goes wrong; docs/faults.md lists it."
+        f" Each backend also answers alone: {PATH.format(backend='NAME')}",
+    )
+    faults.add_argument("--faults", type=Path, metavar="FILE", help="do what a TOML script says")
+    faults.add_argument(
+        "--seed",
+        type=_seed,
+        metavar="N",
+        help="without --faults: do what this number stands for, in the first"
+        f" {DEFAULT_SLOTS} slots; with it: load its dice",
+    )
+    faults.add_argument(
+        "--print-faults", action="store_true", help="print it all as a script, and serve nothing"
+    )
     parser.add_argument(
         "--log-level", choices=("debug", "info", "warning"), default="info", help="what is logged"
     )
     return parser
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError("expected a whole number from 0 to 2^63 - 1")
+    return int(text)
 
 
 def _configure_logging(level: str) -> None:
@@ -85,12 +118,12 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return dataclasses.replace(settings, embedded=dataclasses.replace(settings.embedded, **changes))
 
 
-async def _serve(settings: Settings, data: Path, keys: Path) -> None:
+async def _serve(settings: Settings, data: Path, keys: Path, script: Script | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, stop.set)
-    async with cluster_server(settings, data=data, keys=keys) as chain:
+    async with cluster_server(settings, data=data, keys=keys, script=script) as chain:
         _write_address(data / "address.json", chain)
         _log.info("serving", rpc_url=chain.rpc_url, ws_url=chain.ws_url, slot=chain.cluster.slot)
         stopped = asyncio.create_task(stop.wait())
@@ -102,7 +135,14 @@ async def _serve(settings: Settings, data: Path, keys: Path) -> None:
 
 
 def _write_address(path: Path, chain: RunningChain) -> None:
-    address = {"rpc_url": chain.rpc_url, "ws_url": chain.ws_url, "pid": os.getpid()}
+    address: dict[str, object] = {
+        "rpc_url": chain.rpc_url,
+        "ws_url": chain.ws_url,
+        "pid": os.getpid(),
+    }
+    if chain.fleet is not None:
+        names = chain.fleet.script.backends
+        address["backends"] = {name: chain.backend_url(name) for name in names}
     write_atomically(path, json.dumps(address).encode())
 
 

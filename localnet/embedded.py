@@ -22,6 +22,9 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
+from localnet.adversary.doors import PATH, Doors
+from localnet.adversary.faults import Script
+from localnet.adversary.fleet import Fleet
 from localnet.cluster import Cluster, Commitment
 from localnet.metrics import Metrics
 from localnet.pubsub import PubSub
@@ -29,7 +32,7 @@ from localnet.recovery import Directory, recover
 from localnet.rpc import Dispatcher, methods_with
 from localnet.rpc_send import Faucet
 from localnet.seed import differences, genesis, load_or_create_keys
-from localnet.settings import EmbeddedSettings, Settings, load_settings
+from localnet.settings import Settings, load_settings
 
 _log = structlog.get_logger()
 _MAX_BODY_BYTES: Final = 50 * 1024  # what a node takes
@@ -57,6 +60,11 @@ class RunningChain:
     program_id: Pubkey | None
     cluster: Cluster
     failure: "asyncio.Future[None]"
+    fleet: Fleet | None = None
+
+    def backend_url(self, name: str) -> str:
+        """The RPC of one backend of the fleet alone."""
+        return self.rpc_url + PATH.format(backend=name)
 
     async def advance(self, slots: int) -> None:
         """Return when the newest slot is at least this much further."""
@@ -109,10 +117,11 @@ async def next_slot(cluster: Cluster) -> None:
 
 @contextlib.asynccontextmanager
 async def cluster_server(
-    settings: Settings, *, data: Path, keys: Path
+    settings: Settings, *, data: Path, keys: Path, script: Script | None = None
 ) -> AsyncGenerator[RunningChain]:
     """Start (or continue) the chain in `data` and serve it until the block ends.
 
+    With a script, the faults in it happen, to the RPC and to the cluster.
     Raises `PortTaken`, `DirectoryLocked`, `JournalDamaged` or `SettingsError`.
     """
     embedded = settings.embedded
@@ -129,7 +138,7 @@ async def cluster_server(
             embedded.slot_time_ms,
             embedded.finalized_lag_slots + 1,
         )
-        server = _Server(Cluster(state, directory, embedded), Faucet(keyring.faucet))
+        server = _Server(Cluster(state, directory, embedded), Faucet(keyring.faucet), script)
         for difference in differences(settings, state.engine.account):
             _log.warning("older chain", difference=difference, remedy="start in an empty directory")
         state.journal.sync_observed = server.metrics.synced
@@ -144,9 +153,10 @@ async def cluster_server(
         program_id=settings.program.id if settings.program else None,
         cluster=server.cluster,
         failure=server.failure,
+        fleet=server.fleet,
     )
     try:
-        await server.start(sockets, embedded)
+        await server.start(sockets)
         yield chain
     finally:
         await server.stop()
@@ -155,31 +165,41 @@ async def cluster_server(
 class _Server:
     """The two listeners and the clockwork around one cluster."""
 
-    def __init__(self, cluster: Cluster, faucet: Faucet) -> None:
+    def __init__(self, cluster: Cluster, faucet: Faucet, script: Script | None) -> None:
         self.cluster = cluster
         self.metrics = Metrics()
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._dispatcher = Dispatcher(
-            cluster, methods_with(faucet), observe=self.metrics.request, fail=self._fail
+        methods, observe = methods_with(faucet), self.metrics.request
+        self._dispatcher = Dispatcher(cluster, methods, observe=observe, fail=self._fail)
+        self.fleet = (
+            None
+            if script is None
+            else Fleet(cluster, methods, script, observe=observe, fail=self._fail)
         )
         self._pubsub = PubSub(cluster, observe=self.metrics.request, fail=self._fail)
         self._runners: list[web.AppRunner] = []
         self._ticker: asyncio.Task[None] | None = None
 
-    async def start(self, sockets: list[socket.socket], settings: EmbeddedSettings) -> None:
+    async def start(self, sockets: list[socket.socket]) -> None:
         rpc = web.Application(client_max_size=_MAX_BODY_BYTES)
-        rpc.router.add_post("/", self._post)
         rpc.router.add_get("/health", self._health)
         rpc.router.add_get("/metrics", self._metrics)
         rpc.router.add_route("OPTIONS", "/", self._options)
         ws = web.Application()
-        ws.router.add_get("/", self._pubsub.serve)
+        if self.fleet is None:
+            rpc.router.add_post("/", self._post)
+            ws.router.add_get("/", self._pubsub.serve)
+        else:
+            doors = Doors(self.fleet, self._pubsub)
+            for path in ("/", PATH):
+                rpc.router.add_post(path, doors.post)
+                ws.router.add_get(path, doors.subscribe)
         for app, listener in zip((rpc, ws), sockets, strict=True):
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
             self._runners.append(runner)
             await runner.setup()
             await web.SockSite(runner, listener).start()
-        self._ticker = asyncio.create_task(self._tick(settings.slot_time_ms))
+        self._ticker = asyncio.create_task(self._tick())
 
     async def stop(self) -> None:
         """Answer nobody any more, then close the chain."""
@@ -195,11 +215,12 @@ class _Server:
         self.failure.cancel()
         await self.cluster.close()
 
-    async def _tick(self, slot_ms: int) -> None:
+    async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
         try:
             while True:
+                slot_ms = self.cluster.slot_time_ms
                 due = max(due + slot_ms / 1000, loop.time() - _CATCH_UP_SLOTS * slot_ms / 1000)
                 await asyncio.sleep(due - loop.time())
                 await self.cluster.end_slot()

@@ -8,9 +8,9 @@ disconnected, as a node does.
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, Literal, Protocol, cast
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -29,6 +29,22 @@ _QUEUED_MESSAGES: Final = 10_000
 _MAX_FRAME_BYTES: Final = 64 * 1024
 Notify = Callable[[Tip, Tip], Iterable[object]]
 """Given the tip before and after a slot, the results to send."""
+
+
+Ending = Literal["open", "closed", "aborted"]
+
+
+class Gate(Protocol):
+    """What stands between a connection and its client: the adversary's faults."""
+
+    @property
+    def ending(self) -> Ending:
+        """Whether the connection is to be closed, or cut off, after the last `pass_on`."""
+        ...
+
+    def pass_on(self, message: bytes) -> Sequence[bytes]:
+        """What the client gets for a message."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +79,11 @@ class PubSub:
         """How many subscriptions are open."""
         return sum(len(connection.subscriptions) for connection in self._connections)
 
-    async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """One connection, until either side closes it."""
+    async def serve(self, request: web.Request, gate: Gate | None = None) -> web.WebSocketResponse:
+        """One connection, until either side closes it, or the gate does."""
         socket = web.WebSocketResponse(max_msg_size=_MAX_FRAME_BYTES, heartbeat=30)
         await socket.prepare(request)
-        connection = _Connection(self._cluster, self._ids, socket)
+        connection = _Connection(self._cluster, self._ids, socket, gate)
         dispatcher = Dispatcher(
             self._cluster, connection.methods(), observe=self._observe, fail=self._fail
         )
@@ -102,11 +118,17 @@ class _Connection:
     """One websocket: its subscriptions, and what is still to be sent."""
 
     def __init__(
-        self, cluster: Cluster, ids: "itertools.count[int]", socket: web.WebSocketResponse
+        self,
+        cluster: Cluster,
+        ids: "itertools.count[int]",
+        socket: web.WebSocketResponse,
+        gate: Gate | None,
     ) -> None:
         self._cluster = cluster
         self._ids = ids
         self._socket = socket
+        self._gate = gate
+        # An empty message is the last: the connection is closed instead of sending it.
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue(_QUEUED_MESSAGES)
         self._new: list[int] = []
         self.subscriptions: dict[int, Subscription] = {}
@@ -127,16 +149,32 @@ class _Connection:
         """Queue a message; a client that lets the queue fill up is cut off."""
         if not message:
             return
+        gate = self._gate
+        if gate is None:
+            self._queue(message)
+            return
+        for passed in gate.pass_on(message):
+            self._queue(passed)
+        if gate.ending == "closed":
+            self._queue(b"")
+        elif gate.ending == "aborted":
+            self._abort()
+
+    def _queue(self, message: bytes) -> None:
         try:
             self._outbox.put_nowait(message)
         except asyncio.QueueFull:
-            transport = self._socket.get_extra_info("transport")
-            if transport is not None:
-                transport.abort()
+            self._abort()
+
+    def _abort(self) -> None:
+        transport = self._socket.get_extra_info("transport")
+        if transport is not None:
+            transport.abort()
 
     async def write(self) -> None:
-        while True:
-            await self._socket.send_str((await self._outbox.get()).decode())
+        while message := await self._outbox.get():
+            await self._socket.send_str(message.decode())
+        await self._socket.close(code=1011, message=b"internal error")
 
     async def close(self) -> None:
         await self._socket.close(code=1001, message=b"shutting down")

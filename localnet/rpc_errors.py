@@ -44,6 +44,14 @@ def signature_verification_failure() -> RpcError:
     return RpcError(-32003, "Transaction signature verification failure")
 
 
+def block_cleaned_up(slot: int, first: int) -> RpcError:
+    """The block is older than what this node keeps."""
+    return RpcError(
+        -32001,
+        f"Block {slot} cleaned up, does not exist on node. First available block: {first}",
+    )
+
+
 def block_not_available(slot: int) -> RpcError:
     """The block is not there yet at this commitment."""
     return RpcError(-32004, f"Block not available for slot {slot}")

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Callable
 from typing import Final, cast
 
 import base58
@@ -227,6 +228,14 @@ class Params:
     def config(self, index: int) -> Config:
         """The settings object at this place."""
         return Config(self[index])
+
+    def edited(self, edit: Callable[[dict[str, object]], dict[str, object]]) -> "Params":
+        """The same parameters with every settings object changed."""
+        values = [
+            edit(cast("dict[str, object]", value)) if isinstance(value, dict) else value
+            for value in self._values
+        ]
+        return Params(values, len(values), len(values))
 
 
 def _sequence(value: object) -> list[object]:

@@ -1,23 +1,19 @@
 """`localnet.toml` as frozen values. A wrong or unknown key is named with the whole path to it."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
 
 from solders.pubkey import Pubkey
+
+from localnet.toml_table import SettingsError, Table, read_document
 
 ChainKind = Literal["embedded", "solana-test-validator", "surfpool", "rpc"]
 
 DEFAULT_MINT: Final = Pubkey.from_string("EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v")
 FAUCET: Final = "faucet"
 _LAMPORT_DIGITS: Final = 9
-
-
-class SettingsError(Exception):
-    """localnet.toml cannot be used; the message names the key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,19 +97,12 @@ class Settings:
 
 def load_settings(path: Path) -> Settings:
     """Read a file; relative paths in it start at its directory. Raises `SettingsError`."""
-    try:
-        with path.open("rb") as file:
-            document = tomllib.load(file)
-    except FileNotFoundError:
-        raise SettingsError(f"{path}: no such file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: {error}") from None
-    return parse_settings(document, path.parent)
+    return parse_settings(read_document(path), path.parent)
 
 
 def parse_settings(document: Mapping[str, Any], directory: Path) -> Settings:
     """The settings in a parsed document. Raises `SettingsError`."""
-    top = _Table("", document)
+    top = Table("", document)
     mint = _mint(top.table("mint"))
     wallets = tuple(_wallet(table, mint) for table in top.tables("wallets"))
     settings = Settings(
@@ -129,77 +118,7 @@ def parse_settings(document: Mapping[str, Any], directory: Path) -> Settings:
     return settings
 
 
-class _Table:
-    """One table of the file: hands out values once, and complains about what is left over."""
-
-    def __init__(self, path: str, values: object) -> None:
-        if not isinstance(values, Mapping):
-            raise SettingsError(f"{path}: expected a table")
-        self._path = path
-        self._values = dict(cast("Mapping[str, Any]", values))
-
-    def fail(self, key: str, why: str) -> SettingsError:
-        return SettingsError(f"{self._name(key)}: {why}")
-
-    def end(self) -> None:
-        for key in self._values:
-            raise self.fail(key, "unknown key")
-
-    def table(self, key: str) -> "_Table":
-        return _Table(self._name(key), self._values.pop(key, {}))
-
-    def tables(self, key: str) -> list["_Table"]:
-        values = self._values.pop(key, [])
-        if not isinstance(values, list):
-            raise self.fail(key, f"expected [[{self._name(key)}]] tables")
-        items = cast("list[object]", values)
-        return [_Table(f"{self._name(key)}[{i}]", value) for i, value in enumerate(items)]
-
-    def string(self, key: str, default: str | None = None) -> str | None:
-        value = self._values.pop(key, default)
-        if value is not None and (not isinstance(value, str) or not value):
-            raise self.fail(key, "expected a non-empty string")
-        return value
-
-    def required(self, key: str) -> str:
-        value = self.string(key)
-        if value is None:
-            raise self.fail(key, "missing")
-        return value
-
-    def integer(self, key: str, default: int, low: int, high: int) -> int:
-        value = self._values.pop(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self.fail(key, f"expected a whole number from {low} to {high}")
-        return value
-
-    def amount(self, key: str, digits: int) -> int:
-        """Units of 10^-digits from an integer or a string like "12.5"; never from a float."""
-        value = self._values.pop(key, 0)
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise self.fail(key, 'expected a whole number or a string like "12.5"')
-        try:
-            units = Decimal(value).scaleb(digits)
-        except ArithmeticError:
-            raise self.fail(key, f"{value!r} is not an amount") from None
-        if not units.is_finite() or not 0 <= units < 2**63 or units != int(units):
-            raise self.fail(key, f"{value!r} is not an amount with at most {digits} digits")
-        return int(units)
-
-    def address(self, key: str) -> Pubkey | None:
-        value = self.string(key)
-        if value is None:
-            return None
-        try:
-            return Pubkey.from_string(value)
-        except ValueError:
-            raise self.fail(key, f"{value!r} is not an address") from None
-
-    def _name(self, key: str) -> str:
-        return f"{self._path}.{key}" if self._path else key
-
-
-def _chain(table: _Table) -> ChainSettings:
+def _chain(table: Table) -> ChainSettings:
     kind = table.string("kind", "embedded")
     if kind not in get_args(ChainKind):
         raise table.fail("kind", f"expected one of {', '.join(get_args(ChainKind))}")
@@ -214,7 +133,7 @@ def _chain(table: _Table) -> ChainSettings:
     return chain
 
 
-def _embedded(table: _Table) -> EmbeddedSettings:
+def _embedded(table: Table) -> EmbeddedSettings:
     default = EmbeddedSettings()
     embedded = EmbeddedSettings(
         slot_time_ms=table.integer("slot_time_ms", default.slot_time_ms, 5, 60_000),
@@ -241,7 +160,7 @@ def _embedded(table: _Table) -> EmbeddedSettings:
     return embedded
 
 
-def _program(table: _Table, directory: Path) -> ProgramSettings:
+def _program(table: Table, directory: Path) -> ProgramSettings:
     address = table.address("id")
     if address is None:
         raise table.fail("id", "missing")
@@ -254,7 +173,7 @@ def _program(table: _Table, directory: Path) -> ProgramSettings:
     return program
 
 
-def _mint(table: _Table) -> MintSettings:
+def _mint(table: Table) -> MintSettings:
     address = table.address("address") or DEFAULT_MINT
     mint = MintSettings(
         address=address,
@@ -265,7 +184,7 @@ def _mint(table: _Table) -> MintSettings:
     return mint
 
 
-def _wallet(table: _Table, mint: MintSettings) -> Wallet:
+def _wallet(table: Table, mint: MintSettings) -> Wallet:
     name, address = table.string("name"), table.address("address")
     if (name is None) == (address is None):
         raise table.fail("name", "give a wallet either a name or an address")
@@ -281,7 +200,7 @@ def _wallet(table: _Table, mint: MintSettings) -> Wallet:
     return wallet
 
 
-def _provider(table: _Table) -> ProviderSettings:
+def _provider(table: Table) -> ProviderSettings:
     models: list[ModelPrice] = []
     for model in table.tables("models"):
         price = ModelPrice(
