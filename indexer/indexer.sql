@@ -45,26 +45,27 @@ select s.signature, s.slot, s.place, s.state,
  order by s.slot, coalesce(s.place, -2147483648), s.signature
  limit $6;
 
--- name: lock_open
--- Those of these signatures that are still to be booked, locked in one order.
-select signature from indexer.signature
- where cluster = $1 and signature = any ($2::bytea[]) and state in ('wanted', 'unreadable')
+-- name: lock
+-- These signatures, locked in one order. (Asked for the open ones only, the planner would rather
+-- read all that are open than look these up.)
+select signature, state from indexer.signature
+ where cluster = $1 and signature = any ($2::bytea[])
  order by signature for update;
 
 -- name: record
 -- What transactions were, all at once: the answers, movements, events, and that they are final.
 with tx as (
-  select * from unnest($2::bytea[], $3::text[], $4::bytea[], $5::bigint[], $6::timestamptz[])
-             as tx (signature, state, answer, slot, block_time)
+  select * from unnest($2::bytea[], $3::bytea[], $4::bigint[], $5::timestamptz[])
+             as tx (signature, answer, slot, block_time)
 ), raw as (
   insert into indexer.raw_transaction (cluster, signature, decoder_version, answer)
-  select $1, tx.signature, $7, tx.answer from tx on conflict do nothing
+  select $1, tx.signature, $6, tx.answer from tx on conflict do nothing
 ), moved as (
   insert into indexer.movement (cluster, signature, outer_index, inner_index, sub_index, slot,
                                 kind, from_vault, to_vault, source, destination, amount)
   select $1, tx.signature, m.outer_index, m.inner_index, m.sub_index, tx.slot, m.kind, m.from_vault,
          m.to_vault, m.source, m.destination, m.amount
-    from jsonb_to_recordset($8::text::jsonb)
+    from jsonb_to_recordset($7::text::jsonb)
          as m (of text, outer_index integer, inner_index integer, sub_index integer, kind text,
                from_vault text, to_vault text, source text, destination text, amount numeric)
     join tx on tx.signature = decode(m.of, 'hex')
@@ -74,14 +75,16 @@ with tx as (
                              booked_as, facts, event_at)
   select $1, tx.signature, e.outer_index, e.inner_index, e.sub_index, e.kind, e.booked_as, e.facts,
          tx.block_time
-    from jsonb_to_recordset($9::text::jsonb)
+    from jsonb_to_recordset($8::text::jsonb)
          as e (of text, outer_index integer, inner_index integer, sub_index integer, kind text,
                booked_as text, facts jsonb)
     join tx on tx.signature = decode(e.of, 'hex')
   on conflict do nothing
 )
-update indexer.signature s set state = tx.state, problem = null, finished_at = clock_timestamp()
-  from tx where s.cluster = $1 and s.signature = tx.signature;
+update indexer.signature
+   set state = case when signature = any ($9::bytea[]) then 'failed' else 'booked' end,
+       problem = null, finished_at = clock_timestamp()
+ where cluster = $1 and signature = any ($2::bytea[]);
 
 -- name: set_unreadable
 -- The signature cannot be read; its addresses stand still.

@@ -43,6 +43,9 @@ class SignatureState(StrEnum):
     UNREADABLE = "unreadable"
 
 
+_OPEN: Final = frozenset({SignatureState.WANTED, SignatureState.UNREADABLE})
+
+
 class BookedAs(StrEnum):
     """What the books took an event as."""
 
@@ -177,9 +180,9 @@ async def open_signatures(
 
 
 async def lock_open(tx: Tx, cluster: str, signatures: Sequence[str]) -> frozenset[str]:
-    """Lock those that are still to be booked; what is not among them, somebody has booked."""
-    rows = await tx.fetch(_SQL["lock_open"], cluster, [_raw(one) for one in signatures])
-    return frozenset(_text(row["signature"]) for row in rows)
+    """Lock signatures; which of them are still to be booked. The others, somebody has booked."""
+    rows = await tx.fetch(_SQL["lock"], cluster, [_raw(one) for one in signatures])
+    return frozenset(_text(row["signature"]) for row in rows if row["state"] in _OPEN)
 
 
 async def set_unreadable(tx: Tx, cluster: str, signature: str, problem: str) -> None:
@@ -190,24 +193,20 @@ async def set_unreadable(tx: Tx, cluster: str, signature: str, problem: str) -> 
 async def record(tx: Tx, cluster: str, found: Sequence[Record]) -> None:
     """Keep what transactions were; they are final then."""
     signatures = [_raw(one.signature) for one in found]
-    states = [SignatureState.FAILED if one.failed else SignatureState.BOOKED for one in found]
-    of = [signature.hex() for signature in signatures]
-    by_transaction = list(zip(of, found, strict=True))
-    movements = [
-        {"of": name, **_movement(move)} for name, one in by_transaction for move in one.movements
-    ]
-    events = [{"of": name, **_event(row)} for name, one in by_transaction for row in one.events]
+    by_name = [(raw.hex(), one) for raw, one in zip(signatures, found, strict=True)]
+    movements = [{"of": name, **_movement(move)} for name, one in by_name for move in one.movements]
+    events = [{"of": name, **_event(row)} for name, one in by_name for row in one.events]
     await tx.execute(
         _SQL["record"],
         cluster,
         signatures,
-        states,
         [_packed(one.answer) for one in found],
         [one.slot for one in found],
         [one.block_time for one in found],
         DECODER_VERSION,
         _json(movements),
         _json(events),
+        [raw for raw, one in zip(signatures, found, strict=True) if one.failed],
     )
 
 
