@@ -1,7 +1,8 @@
 """Codes in memos. Pure.
 
 A memo is cut at ASCII spaces and line ends; a word of it that is exactly a code counts, nothing
-else does: no look-alike letters, no zero-width characters, no code inside a longer word.
+else does: no look-alike letters, no zero-width characters, no code inside a longer word. What is
+not UTF-8 is no memo: neither program takes it. The same code twice is one code.
 
     user code   16 hex digits, either case (the one normalisation)      -> its 8 bytes
     bond code   POD-BOND- and 8 characters of [A-Za-z0-9], as they are  -> those 8 ASCII bytes
@@ -33,6 +34,10 @@ def only_code(memos: Iterable[bytes]) -> bytes | None:
 
 
 def _codes(memo: bytes) -> Iterable[bytes]:
+    try:
+        memo.decode()
+    except UnicodeDecodeError:
+        return
     for word in re.split(rb"[ \t\r\n]+", memo):
         if matched := _BOND_CODE.fullmatch(word):
             yield matched[1]
