@@ -83,7 +83,7 @@ class PubSub:
         """One connection, until either side closes it, or the gate does."""
         socket = web.WebSocketResponse(max_msg_size=_MAX_FRAME_BYTES, heartbeat=30)
         await socket.prepare(request)
-        connection = _Connection(self._cluster, self._ids, socket, gate)
+        connection = _Connection(self._cluster, self._ids, socket, request.transport, gate)
         dispatcher = Dispatcher(
             self._cluster, connection.methods(), observe=self._observe, fail=self._fail
         )
@@ -122,11 +122,13 @@ class _Connection:
         cluster: Cluster,
         ids: "itertools.count[int]",
         socket: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
         gate: Gate | None,
     ) -> None:
         self._cluster = cluster
         self._ids = ids
         self._socket = socket
+        self._transport = transport
         self._gate = gate
         # An empty message is the last: the connection is closed instead of sending it.
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue(_QUEUED_MESSAGES)
@@ -167,9 +169,8 @@ class _Connection:
             self._abort()
 
     def _abort(self) -> None:
-        transport = self._socket.get_extra_info("transport")
-        if transport is not None:
-            transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
     async def write(self) -> None:
         while message := await self._outbox.get():

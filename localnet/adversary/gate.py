@@ -40,6 +40,8 @@ class FaultyGate:
 
     def pass_on(self, message: bytes) -> Sequence[bytes]:
         """What the client gets for a message; look at `ending` afterwards."""
+        if self.ending != "open":
+            return ()
         self._messages += 1
         if self._meets("ws-overflow"):
             self.ending = "aborted"
