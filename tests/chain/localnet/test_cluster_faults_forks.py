@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from solders.account import Account
+from solders.hash import Hash
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.signature import Signature
@@ -69,6 +70,9 @@ async def test_a_fork_undoes_what_was_confirmed(tmp_path: Path) -> None:
         assert (await rpc.error("getBlock", slot, CONFIRMED)).code == -32007
         assert slot not in await rpc.call("getBlocks", 0)
         assert not await rpc.value("isBlockhashValid", dropped["blockhash"], PROCESSED)
+        for lost in range(slot, slot + 4):
+            blockhash = Hash.from_bytes(chain.cluster.timeline.blockhash(lost))
+            assert not await rpc.value("isBlockhashValid", str(blockhash), PROCESSED)
         parent = await rpc.call("getBlock", slot - 1)
         child = await rpc.call("getBlock", slot + 4)
         assert parent["blockhash"] == dropped["previousBlockhash"]
