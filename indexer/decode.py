@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-import base58
 from solders.pubkey import Pubkey
 
 from indexer.raw import (
@@ -35,6 +34,7 @@ from indexer.raw import (
     read,
 )
 from indexer.token import MovementKind, token_moves
+from settlement.chain import base58
 from settlement.chain.movement import ChainMoment, MovementKey, Vault
 from settlement.chain.program import TOKEN_PROGRAM, Deployment
 from settlement.money import Slot
@@ -284,7 +284,7 @@ def _checked_height(height: int | None, previous: int) -> int:
 
 def _base58(text: str) -> bytes:
     try:
-        return base58.b58decode(text)
+        return base58.decode(text)
     except ValueError:
         raise Unreadable(problem="instruction data is not base58") from None
 
