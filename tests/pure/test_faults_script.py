@@ -1,6 +1,8 @@
 """Faults as data: a script reads, prints and refuses; a seed always stands for the same."""
 
+import dataclasses
 import random
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, get_args
@@ -159,6 +161,17 @@ def test_every_kind_can_be_written(kind: str) -> None:
         fault |= {"delay_slots": 2} if kind == "congestion" else {}
     script = parse_script({"fault": [fault]})
     assert parsed(script_text(script)) == script
+
+
+def test_the_manual_names_every_kind_and_every_key() -> None:
+    manual = Path("docs/faults.md").read_text()
+    kinds = {*OPTIONS, *(name.replace("_", "-") for name in CLUSTER_FAULTS)}
+    keys = {name for options in OPTIONS.values() for name in options}
+    keys |= {field.name for made in CLUSTER_FAULTS.values() for field in dataclasses.fields(made)}
+    in_code = set(re.findall(r"`([^`\n]+)`", manual)) | set(re.findall(r"^(\w+) = ", manual, re.M))
+    assert kinds | keys <= in_code
+    table_rows = re.findall(r"^\| (`.*?) \|", manual, re.M)
+    assert {kind for row in table_rows for kind in re.findall(r"`([^`]+)`", row)} == kinds
 
 
 def test_every_kind_has_its_options() -> None:
