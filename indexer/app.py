@@ -1,11 +1,14 @@
 """The indexer's composition: database, chain, websocket, status address, and the loop around them.
 
-One indexer is active (an advisory lock), others stand by. A database or a node that is away is
-waited for, with a line in `/health` that says so; a database that belongs to another chain, or a
-program that is not ours, ends the process at once.
+One indexer is active (an advisory lock), others stand by and try again every second; one that
+loses the lock stops in the middle of what it does, which is as good as being killed there. A
+database or providers that are away are waited for, with a line in `/health` that says so; a
+database that belongs to another chain, providers of different chains, or a program that is not
+ours, end the process at once.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,14 +16,18 @@ from typing import Final
 
 import structlog
 
-from indexer import store, wake
+from indexer import evidence, store, wake
 from indexer.config import IndexerSettings
 from indexer.decode import Watch
-from indexer.follow import Follower, Round
+from indexer.follow import Follower
+from indexer.hydration import QUORUM
 from indexer.metrics import Meters
+from indexer.probes import GENESIS_HASHES, Prober
+from indexer.providers import Provider, Providers, open_providers
 from indexer.source import Watched
+from indexer.status import Status
 from settlement.chain import program
-from settlement.chain.rpc import RetryPolicy, RpcClient, RpcRefused, open_rpc
+from settlement.chain.rpc import RpcRefused
 from settlement.db.pool import (
     TRANSIENT,
     AlreadyRunning,
@@ -31,15 +38,13 @@ from settlement.db.pool import (
 )
 from settlement.errors import Conflict, Unavailable
 from settlement.ledger.store import WriterFenced, open_writer
-from settlement.observability import Health, status_server
+from settlement.observability import status_server
 from settlement.reconcile.frontier import FrontierMoved
 
 LOCK: Final = "indexer"
 WRITER: Final = "indexer"
-# Shorter than the client's own: health should say soon that the node is away.
-_RETRY: Final = RetryPolicy(attempts=4, longest_pause_seconds=1.0, total_seconds=5.0)
 _PAUSE_SECONDS: Final = 1.0
-_STALE_SECONDS: Final = 30.0
+_REPORT_SECONDS: Final = 5.0
 _AWAY: Final = (Unavailable, RpcRefused, *TRANSIENT)
 _log = structlog.stdlib.get_logger()
 
@@ -52,49 +57,21 @@ class WrongDeployment(Conflict):
     """The program on this chain has another mint or other vaults than the settings say."""
 
 
+class LockLost(Unavailable):
+    """The lock of the active indexer is gone, and with it the right to go on."""
+
+
 @dataclass(kw_only=True)
-class Status:
-    """What `/health` says."""
+class _Parts:
+    """What one process has for as long as it lives."""
 
-    line: str = "starting"
-    well: bool = False
-    last: Round | None = None
-    looked_at_seconds: float = 0.0
-
-    def waiting(self, why: str) -> None:
-        """Nothing can be done right now."""
-        if self.line != why:
-            _log.warning("waiting", why=why)
-        self.line, self.well = why, False
-
-    def done(self, now: Round) -> None:
-        """A round has ended well."""
-        self.last = now
-        self.looked_at_seconds = asyncio.get_running_loop().time()
-        self.line = f"slot {now.slot}, frontier {now.frontier}, {now.behind_slots} behind"
-        self.well = now.standing.unreadable == 0
-        if not self.well:
-            self.line += f"; {now.standing.unreadable} transactions cannot be read"
-        if now.standing.wanted:
-            self.line += f"; {now.standing.wanted} transactions are not there yet"
-
-    def health(self) -> Health:
-        """The answer."""
-        silent_seconds = asyncio.get_running_loop().time() - self.looked_at_seconds
-        stale = self.last is not None and silent_seconds > _STALE_SECONDS
-        facts: dict[str, int | str] = {}
-        if self.last is not None:
-            standing = self.last.standing
-            facts = {
-                "slot": self.last.slot,
-                "frontier": self.last.frontier,
-                "behind_slots": self.last.behind_slots,
-                "wanted": standing.wanted,
-                "unreadable": standing.unreadable,
-                "incidents": standing.incidents,
-            }
-        line = f"no round for {int(silent_seconds)} s; {self.line}" if stale else self.line
-        return Health(well=self.well and not stale, line=line, facts=facts)
+    settings: IndexerSettings
+    providers: Providers
+    prober: Prober
+    pool: Pool
+    flag: wake.Wake
+    meters: Meters
+    status: Status
 
 
 async def follow(settings: IndexerSettings) -> None:
@@ -102,56 +79,111 @@ async def follow(settings: IndexerSettings) -> None:
     meters, status = Meters(), Status()
     async with (
         status_server(settings.status, meters.registry, status.health) as listening,
-        open_rpc(settings.rpc_urls, retry=_RETRY) as rpc,
+        open_providers(settings.rpc_urls, limits_of=settings.limits_of) as providers,
         _pool(settings, status) as pool,
     ):
         _log.info("listening", status=str(listening), cluster=settings.cluster)
-        flag = wake.Wake()
-        async with _hints(settings, flag, meters):
-            while True:
-                try:
-                    await _active(settings, rpc, pool, flag, meters, status)
-                except AlreadyRunning:
-                    status.waiting("standing by: another indexer is active")
-                except (WriterFenced, FrontierMoved):
-                    status.waiting("another indexer has taken over")
-                except _AWAY as error:
-                    status.waiting(_why(error))
-                await asyncio.sleep(_PAUSE_SECONDS)
+        status.providers = providers
+        prober = Prober(
+            providers,
+            program_id=settings.deployment.program_id,
+            genesis_hash=settings.genesis_hash or GENESIS_HASHES.get(settings.cluster),
+        )
+        parts = _Parts(
+            settings=settings,
+            providers=providers,
+            prober=prober,
+            pool=pool,
+            flag=wake.Wake(),
+            meters=meters,
+            status=status,
+        )
+        async with _hints(settings, parts.flag, meters):
+            await _for_ever(parts)
 
 
-async def _active(
-    settings: IndexerSettings,
-    rpc: RpcClient,
-    pool: Pool,
-    flag: wake.Wake,
-    meters: Meters,
-    status: Status,
-) -> None:
-    """Be the active indexer as long as the lock is ours."""
-    async with only_one(pool, LOCK) as held:
-        watched = watched_by(settings)
-        await _check_deployment(settings, rpc)
-        await _claim(settings, rpc, pool, watched)
+async def _for_ever(parts: _Parts) -> None:
+    while True:
+        try:
+            await _active(parts)
+        except AlreadyRunning:
+            parts.status.waiting("standing by: another indexer is active")
+        except (WriterFenced, FrontierMoved):
+            parts.status.waiting("another indexer has taken over")
+        except _AWAY as error:
+            parts.status.waiting(_why(error))
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _active(parts: _Parts) -> None:
+    """Be the active indexer as long as the lock is ours. Raises `LockLost` when it is not."""
+    async with only_one(parts.pool, LOCK) as held:
+        following = asyncio.create_task(_follow(parts))
+        losing = asyncio.create_task(held.lost())
+        try:
+            await asyncio.wait({following, losing}, return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                raise LockLost(lock=LOCK)
+        finally:
+            for task in (following, losing):
+                task.cancel()
+            await asyncio.gather(following, losing, return_exceptions=True)
+        await following
+
+
+async def _follow(parts: _Parts) -> None:
+    settings, pool = parts.settings, parts.pool
+    watched = watched_by(settings)
+    genesis_hash = await parts.prober.agree()
+    watching = asyncio.create_task(parts.prober.watch())
+    try:
+        await parts.prober.look_once()
+        await _check_deployment(settings, parts.providers.lead)
+        await _claim(settings, genesis_hash, pool, watched)
         follower = Follower(
-            chain=rpc,
+            providers=parts.providers,
             pool=pool,
             writer=await open_writer(pool, WRITER),
             watch=Watch(cluster=settings.cluster, deployment=settings.deployment),
             watched=watched,
             pace=settings.pace,
-            meters=meters,
+            rules=settings.rules,
+            meters=parts.meters,
         )
         _log.info("following", addresses=[str(one.address) for one in watched])
-        while held():
-            try:
-                with meters.round_seconds.time():
-                    status.done(await follower.round())
-                meters.rounds.labels(ended="well").inc()
-            except _AWAY as error:
-                meters.rounds.labels(ended="away").inc()
-                status.waiting(_why(error))
-            await flag.wait(settings.pace.poll_seconds)
+        await _rounds(parts, follower)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _rounds(parts: _Parts, follower: Follower) -> None:
+    pace, meters, status = parts.settings.pace, parts.meters, parts.status
+    needed = 1 if parts.settings.rules.single_source else QUORUM
+    reported_seconds = -_REPORT_SECONDS
+    while True:
+        quiet = False
+        try:
+            with meters.round_seconds.time():
+                now = await follower.round()
+            status.done(now, needed=needed)
+            meters.rounds.labels(ended="well").inc()
+            quiet = parts.flag.listening and now.quiet
+        except _AWAY as error:
+            meters.rounds.labels(ended="away").inc()
+            status.waiting(_why(error))
+        if time.monotonic() - reported_seconds >= _REPORT_SECONDS:
+            reported_seconds = time.monotonic()
+            await _report(parts)
+        await parts.flag.wait(pace.quiet_poll_seconds if quiet else pace.poll_seconds)
+
+
+async def _report(parts: _Parts) -> None:
+    """Leave what the providers are like where people can see it without us."""
+    try:
+        await evidence.remember_providers(parts.pool, parts.settings.cluster, parts.providers)
+    except TRANSIENT as error:
+        _log.info("report_failed", problem=type(error).__name__)
 
 
 def watched_by(settings: IndexerSettings) -> tuple[Watched, ...]:
@@ -166,10 +198,10 @@ def watched_by(settings: IndexerSettings) -> tuple[Watched, ...]:
     )
 
 
-async def _check_deployment(settings: IndexerSettings, rpc: RpcClient) -> None:
+async def _check_deployment(settings: IndexerSettings, lead: Provider) -> None:
     """Raises `NotInitialized`, which is waited for, or `WrongDeployment`, which ends us."""
     deployment = settings.deployment
-    found = (await rpc.account(deployment.config)).account
+    found = (await lead.rpc.account(deployment.config)).account
     if found is None or found.owner != deployment.program_id:
         raise NotInitialized(program_id=deployment.program_id)
     config = program.decode_account(found.data)
@@ -181,10 +213,9 @@ async def _check_deployment(settings: IndexerSettings, rpc: RpcClient) -> None:
 
 
 async def _claim(
-    settings: IndexerSettings, rpc: RpcClient, pool: Pool, watched: tuple[Watched, ...]
+    settings: IndexerSettings, genesis_hash: str, pool: Pool, watched: tuple[Watched, ...]
 ) -> None:
     """Bind this database to the chain. Raises `WrongCluster`, which ends us."""
-    genesis_hash = await rpc.genesis_hash()
     async with transaction(pool) as tx:
         await store.claim_cluster(
             tx,
@@ -223,6 +254,11 @@ async def _hints(
     if settings.ws_url is None:
         yield
         return
+
+    def connected(is_connected: bool) -> None:
+        flag.listening = is_connected
+        meters.awake.set(is_connected)
+
     deployment = settings.deployment
     listening = asyncio.create_task(
         wake.listen(
@@ -230,7 +266,7 @@ async def _hints(
             accounts=(deployment.till_vault, deployment.bond_vault),
             mentions=(deployment.program_id, settings.payer),
             wake=flag,
-            connected=meters.awake.set,
+            connected=connected,
         )
     )
     try:

@@ -12,15 +12,28 @@ select genesis_hash, program_id, mint from indexer.cluster where cluster = $1;
 insert into indexer.watched (cluster, address, purpose) values ($1, $2, $3) on conflict do nothing;
 
 -- name: remember_signatures
--- One page of a listing. A later listing may tell the place inside the slot better.
+-- One page of a listing. A later listing may tell the place inside the slot better. Where listings
+-- contradict each other the transaction itself is asked: at the lower of two slots, and it did not
+-- fail only because one provider says so.
 insert into indexer.signature as known (cluster, signature, slot, place, state, finished_at)
 select $1, page.signature, page.slot, page.place,
        case when page.failed then 'failed' else 'wanted' end,
        case when page.failed then clock_timestamp() end
   from unnest($2::bytea[], $3::bigint[], $4::integer[], $5::boolean[])
        as page (signature, slot, place, failed)
-on conflict (cluster, signature) do update set place = excluded.place
- where excluded.place is not null and known.place is distinct from excluded.place;
+on conflict (cluster, signature) do update
+  set place = coalesce(excluded.place, known.place), slot = least(known.slot, excluded.slot),
+      state = case when (known.state, excluded.state) = ('failed', 'wanted') and not exists (
+                     select from indexer.raw_transaction r
+                      where r.cluster = known.cluster and r.signature = known.signature)
+                   then 'wanted' else known.state end,
+      finished_at = case when (known.state, excluded.state) = ('failed', 'wanted') and not exists (
+                           select from indexer.raw_transaction r
+                            where r.cluster = known.cluster and r.signature = known.signature)
+                         then null else known.finished_at end
+ where (excluded.place is not null and known.place is distinct from excluded.place)
+    or excluded.slot < known.slot
+    or (known.state, excluded.state) = ('failed', 'wanted');
 
 -- name: remember_mentions
 -- That these signatures are about this address.
@@ -31,7 +44,7 @@ on conflict do nothing;
 
 -- name: known_between
 -- The signatures of an address in a range of slots, both ends included.
-select signature from indexer.mention
+select slot, signature from indexer.mention
  where cluster = $1 and address = $2 and slot between $3 and $4;
 
 -- name: next_open
@@ -97,10 +110,14 @@ insert into indexer.incident (cluster, kind, reference, detail) values ($1, $2, 
 on conflict do nothing;
 
 -- name: lowest_open
--- The lowest slot at which an address still has a signature that is not final.
+-- The lowest slot at which an address still has a signature that is not final, those left out of
+-- which a person has decided that nobody need list them.
 select min(m.slot) from indexer.mention m
   join indexer.signature s on s.cluster = m.cluster and s.signature = m.signature
- where m.cluster = $1 and m.address = $2 and m.slot <= $3 and s.state in ('wanted', 'unreadable');
+ where m.cluster = $1 and m.address = $2 and m.slot <= $3 and s.state in ('wanted', 'unreadable')
+   and not exists (select from indexer.unlisted u
+                    where u.cluster = m.cluster and u.address = m.address
+                      and u.signature = m.signature and u.decided_at is not null);
 
 -- name: standing
 -- What waits and what is wrong, for health and metrics.

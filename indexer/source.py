@@ -5,18 +5,21 @@ finalized history from the newest signature down past its frontier, minus an ove
 each call bound to a slot the node must have finalized (`minContextSlot`), so that the answer of a
 node that lags is an error and not an omission. Every page is stored as it comes; a pass that breaks
 off proves nothing and is simply made again, the frontier has not moved. A pass is believed when it
-lists all we knew of the overlap from earlier ones: a cursor a node has forgotten, or a history it
-has lost, looks just like "nothing older" otherwise.
+lists all we knew of these slots from earlier ones and from other providers: a cursor a node has
+forgotten (an error on new nodes, an empty page on old ones), or a history it has lost, looks just
+like "nothing older" otherwise. A cursor never outlives its pass: the next one begins at the newest
+signature again, bounded by slots.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Protocol
 
-import base58
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 
 from indexer import store
 from indexer.raw import Unreadable
@@ -28,8 +31,9 @@ from settlement.errors import Unavailable
 from settlement.money import Slot
 
 PAGE: Final = 1_000
-_UNSUPPORTED_VERSION: Final = -32015
-_SIGNATURE_BYTES: Final = 64
+UNSUPPORTED_VERSION: Final = -32015
+
+Sighting = tuple[Slot, str]  # where a signature was listed
 
 
 class HistoryUnclear(Unavailable):
@@ -77,18 +81,32 @@ class Pass:
     watched: Watched
     floor: int
     target: Slot
+    places: bool = True  # whether this listing says in which order a slot's transactions were
 
 
-async def discover(node: Node, pool: Pool, one: Pass) -> int:
-    """List and store an address's history above the floor; returns how many signatures it has.
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """One provider's word about an address between two slots, both included.
 
-    When it returns, everything finalized at or below `target` is stored. Raises `HistoryUnclear`
-    (or what the node raises) with nothing proven.
+    It is whole when nothing is missing that is known from elsewhere: only then it proves anything.
+    """
+
+    address: str
+    floor: Slot
+    slot: Slot
+    signatures: int
+    digest: bytes  # SHA-256 over what is listed, in the order of slot and signature
+    missing: frozenset[Sighting]
+
+
+async def discover(node: Node, pool: Pool, one: Pass) -> Listing:
+    """List and store an address's history above the floor; all it lists is stored when it returns.
+
+    Raises `HistoryUnclear` (or what the node raises) with nothing proven.
     """
     address = str(one.watched.address)
-    async with reading(pool) as conn:
-        known = await store.known_between(conn, one.cluster, address, one.floor, one.target)
-    listed: set[str] = set()
+    listed: set[Sighting] = set()
+    failed: set[Sighting] = set()
     places = _Places()
     before: str | None = None
     while True:
@@ -98,23 +116,44 @@ async def discover(node: Node, pool: Pool, one: Pass) -> int:
         wanted = [info for info in page if info.slot >= one.floor]
         _check_page(page, wanted, listed, places.lowest, one)
         if wanted:
-            placed = list(places.of(wanted)) if one.watched.orders else _unplaced(wanted)
+            ordered = one.watched.orders and one.places
+            placed = list(places.of(wanted)) if ordered else _unplaced(wanted)
             places.lowest = wanted[-1].slot
-            listed.update(info.signature for info in wanted)
+            listed.update((info.slot, info.signature) for info in wanted)
+            failed.update((info.slot, info.signature) for info in wanted if info.failed)
             async with transaction(pool) as tx:
                 await store.remember_page(tx, one.cluster, address, placed)
         if len(wanted) < len(page) or not page:
             break
         before = page[-1].signature
-    if missing := known - listed:
-        raise HistoryUnclear(address=address, problem="it lost signatures", lost=len(missing))
-    return len(listed)
+    # Read last: what another provider has listed meanwhile is known too.
+    async with reading(pool) as conn:
+        known = await store.known_between(conn, one.cluster, address, one.floor, one.target)
+    told = {sighting for sighting in listed if sighting[0] <= one.target}
+    return Listing(
+        address=address,
+        floor=Slot(one.floor),
+        slot=one.target,
+        signatures=len(told),
+        digest=_digest(told, failed),
+        missing=frozenset(known - told),
+    )
+
+
+def _digest(listed: set[Sighting], failed: set[Sighting]) -> bytes:
+    digest = hashlib.sha256()
+    for sighting in sorted(listed):
+        slot, signature = sighting
+        digest.update(slot.to_bytes(8, "big"))
+        digest.update(bytes(Signature.from_string(signature)))
+        digest.update(b"\1" if sighting in failed else b"\0")
+    return digest.digest()
 
 
 def _check_page(
     page: Sequence[SignatureInfo],
     wanted: Sequence[SignatureInfo],
-    listed: set[str],
+    listed: set[Sighting],
     lowest: Slot | None,
     one: Pass,
 ) -> None:
@@ -123,8 +162,8 @@ def _check_page(
     slots = [*([] if lowest is None else [lowest]), *(info.slot for info in page)]
     if any(older > newer for newer, older in pairwise(slots)):
         raise HistoryUnclear(address=address, problem="it is not listed newest first")
-    signatures = {info.signature for info in wanted}
-    if len(signatures) < len(wanted) or signatures & listed:
+    sightings = {(info.slot, info.signature) for info in wanted}
+    if len({signature for _, signature in sightings}) < len(wanted) or sightings & listed:
         raise HistoryUnclear(address=address, problem="it lists a signature twice")
     if not all(_is_signature(info.signature) for info in page):
         raise HistoryUnclear(address=address, problem="it lists what is no signature")
@@ -132,9 +171,10 @@ def _check_page(
 
 def _is_signature(text: str) -> bool:
     try:
-        return len(base58.b58decode(text)) == _SIGNATURE_BYTES
+        Signature.from_string(text)
     except ValueError:
         return False
+    return True
 
 
 class _Places:
@@ -171,7 +211,7 @@ async def hydrate(node: Node, signatures: Sequence[str], *, at_once: int) -> dic
             try:
                 return await node.transaction(signature)
             except RpcRefused as refused:
-                if refused.error_code == _UNSUPPORTED_VERSION:
+                if refused.error_code == UNSUPPORTED_VERSION:
                     return Unreadable(signature=signature, problem=refused.text)
                 raise
 

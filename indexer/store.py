@@ -63,6 +63,9 @@ class IncidentKind(StrEnum):
     OUTFLOW = "unexplained outflow"
     REFUSED = "the books refused an event"
     UNBOOKABLE = "an amount the books cannot hold"
+    UNLISTED = "a provider does not list a signature"
+    FABRICATED = "a provider's answer is not what was signed"
+    CONTRADICTED = "two providers tell a transaction differently"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,10 +155,10 @@ async def remember_page(tx: Tx, cluster: str, address: str, page: Sequence[Liste
 
 async def known_between(
     conn: ReadConn, cluster: str, address: str, first: int, last: int
-) -> set[str]:
-    """The signatures of an address at slots `first` to `last`."""
+) -> set[tuple[Slot, str]]:
+    """The signatures of an address at slots `first` to `last`, each with its slot."""
     rows = await conn.fetch(_SQL["known_between"], cluster, address, first, last)
-    return {_text(row["signature"]) for row in rows}
+    return {(Slot(row["slot"]), _text(row["signature"])) for row in rows}
 
 
 async def open_signatures(

@@ -32,6 +32,7 @@ class Wake:
 
     def __init__(self) -> None:
         self._dirty = asyncio.Event()
+        self.listening = False  # whether somebody is there who would set it
 
     def set(self) -> None:
         """There may be something new."""

@@ -145,6 +145,11 @@ def height(value: object) -> BlockHeight:
     return BlockHeight(count(value, "height"))
 
 
+def version(value: object) -> str:
+    """`getVersion`: as the node names itself."""
+    return text(fields(value, "version").get("solana-core"), "solana-core")
+
+
 def lamports(value: object, _slot: Slot) -> Lamports:
     """`getBalance`."""
     return Lamports(count(value, "balance"))

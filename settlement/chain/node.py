@@ -54,6 +54,7 @@ class Experience:
 
     answers: int = 0
     faults: int = 0
+    returns: int = 0  # how often it answered again after it had been given up
     latency_seconds: float = 0.0
     error_rate: float = 0.0  # between 0 and 1
     last_problem: str | None = None
@@ -121,6 +122,8 @@ class RpcNode:
     def answered(self, latency_seconds: float) -> None:
         """An answer, a refusal too: the node works."""
         self.experience.answered(latency_seconds)
+        if self.open:
+            self.experience.returns += 1
         self._faults_in_a_row = self._times_opened = 0
         self._open_until_seconds = None
 

@@ -51,6 +51,14 @@ class RpcClient(JsonRpc):
         """Which chain this is."""
         return await self.ask("getGenesisHash", [], lambda value: answers.text(value, "genesis"))
 
+    async def node_version(self) -> str:
+        """Which software the node says it runs."""
+        return await self.ask("getVersion", [], answers.version)
+
+    async def first_available_block(self) -> Slot:
+        """Where the node's history begins."""
+        return await self.ask("getFirstAvailableBlock", [], answers.slot)
+
     async def latest_blockhash(
         self,
         commitment: Commitment = Commitment.CONFIRMED,

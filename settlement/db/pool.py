@@ -59,6 +59,12 @@ TRANSIENT = (
 )
 
 
+# The server asks a silent client whether it lives: its default is two hours.
+_NOTICE_THE_DEAD = """
+set tcp_keepalives_idle = 3; set tcp_keepalives_interval = 1; set tcp_keepalives_count = 3
+"""
+
+
 class DatabaseUnavailable(Unavailable):
     """The database does not answer."""
 
@@ -147,11 +153,35 @@ async def retried(
     raise AssertionError("the loop returns or raises")
 
 
+class HeldLock:
+    """An advisory lock; called, it says whether it is still held (it goes with its connection)."""
+
+    def __init__(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
+        self._connection = connection
+
+    def __call__(self) -> bool:
+        """Whether it is still held, as far as this end of the connection knows."""
+        try:
+            return not self._connection.is_closed()
+        except InterfaceError:  # a lost connection goes back to the pool by itself
+            return False
+
+    async def lost(self, *, every_seconds: float = 0.5, answer_seconds: float = 2.0) -> None:
+        """Return when it is lost: the connection has ended, or its server does not answer."""
+        while self():
+            try:
+                async with asyncio.timeout(answer_seconds):
+                    await self._connection.execute("select 1")
+            except TRANSIENT:
+                return
+            await asyncio.sleep(every_seconds)
+
+
 @asynccontextmanager
-async def only_one(pool: Pool, name: str) -> AsyncGenerator[Callable[[], bool]]:
+async def only_one(pool: Pool, name: str) -> AsyncGenerator[HeldLock]:
     """Hold the advisory lock `name` on a connection of its own.
 
-    Yields a function that says whether the lock is still held (it goes with its connection).
+    The server lets go of it soon after this end has vanished without a word.
     Raises `AlreadyRunning` when another session has it. Unique keys, not this lock, keep money
     right: the lock only spares two processes each other's work.
     """
@@ -162,14 +192,9 @@ async def only_one(pool: Pool, name: str) -> AsyncGenerator[Callable[[], bool]]:
         if not got:
             raise AlreadyRunning(lock=name)
 
-        def held() -> bool:
-            try:
-                return not connection.is_closed()
-            except InterfaceError:  # a lost connection goes back to the pool by itself
-                return False
-
+        await connection.execute(_NOTICE_THE_DEAD)
         try:
-            yield held
+            yield HeldLock(connection)
         finally:
             # The lock goes with its connection; an error here would hide why the body ended.
             with suppress(*TRANSIENT):

@@ -54,23 +54,30 @@ def test_who_cannot_prove_does_not_lead_those_who_can() -> None:
     assert (weak.usable, weak.proves) == (True, False)
 
 
-def test_a_lead_that_lags_is_demoted_and_comes_back() -> None:
-    first, second = provider("first", slot=100), provider("second", slot=163)
+async def test_a_lead_that_lags_is_demoted_and_comes_back_when_it_is_probed() -> None:
+    first, second = provider("first"), provider("second")
     both = Providers([first, second], fitness=Fitness(lag_slots=64))
-    both.judge()
-    assert both.lead is first
-    second.slot = Slot(164)
-    both.judge()
-    assert (both.lead, both.others) == (second, (first,))
-    first.slot = Slot(120)  # better, but not well yet
-    both.judge()
-    assert both.lead is second
-    first.slot = Slot(160)
-    both.judge()
-    assert both.lead is first
+
+    async def told(first_slot: int, second_slot: int) -> Provider:
+        assert isinstance(first.rpc, FakeNode)
+        assert isinstance(second.rpc, FakeNode)
+        first.rpc.tip, second.rpc.tip = first_slot, second_slot
+        await both.ask_slot(second)
+        await both.ask_slot(first)
+        both.judge()
+        return both.lead
+
+    assert await told(100, 163) is first
+    assert await told(100, 164) is second
+    assert both.others == (first,)
+    assert await told(130, 164) is second  # better, but not well yet
+    await told(160, 164)
+    assert Distrust.NOT_PROBED in first.distrust
+    first.distrust = frozenset()
+    assert await told(160, 164) is first
 
 
-def test_a_lead_that_fails_is_demoted_and_comes_back() -> None:
+def test_a_lead_that_fails_is_demoted_and_comes_back_when_it_is_probed() -> None:
     first, second = provider("first"), provider("second")
     both = Providers([first, second])
     for _ in range(10):
@@ -80,7 +87,17 @@ def test_a_lead_that_fails_is_demoted_and_comes_back() -> None:
     for _ in range(20):
         first.experience.answered(0.01)
     both.judge()
+    assert both.lead is second
+    first.distrust = frozenset()
     assert both.lead is first
+
+
+def test_who_was_given_up_is_probed_again_when_it_answers() -> None:
+    first, second = provider("first"), provider("second")
+    both = Providers([first, second])
+    first.experience.returns += 1
+    both.judge()
+    assert (both.lead, first.usable) == (second, False)
 
 
 def test_a_slow_lead_is_demoted() -> None:
@@ -95,6 +112,13 @@ def test_one_without_the_history_does_not_lead_what_is_older() -> None:
     young, old = provider("young"), provider("old")
     young.first_block, old.first_block = Slot(500), Slot(0)
     both = Providers([young, old])
-    assert both.lead_from(500) is young
-    assert both.lead_from(499) is old
-    assert Providers([young]).lead_from(499) is young
+    both.needed_from = Slot(500)
+    assert both.lead_back_to_needed() is young
+    assert both.provers() == [young, old]
+    both.needed_from = Slot(499)
+    assert both.lead_back_to_needed() is old
+    assert both.provers() == [old]
+    assert Distrust.HISTORY_BEGINS_LATER in both.distrust(young)
+    alone = Providers([young])
+    alone.needed_from = Slot(499)
+    assert (alone.lead_back_to_needed(), alone.provers()) == (young, [])

@@ -17,6 +17,7 @@ from solders.signature import Signature
 from indexer import app
 from indexer.config import IndexerSettings
 from indexer.follow import Pace
+from indexer.hydration import Rules
 from localnet.embedded import RunningChain
 from settlement import deposits
 from settlement.chain import program
@@ -32,7 +33,14 @@ from tests.chain.localnet.calls import Rpc
 from tests.conftest import Database, free_port
 
 CLUSTER = "localnet"
-PACE = Pace(poll_seconds=0.03, overlap_slots=16, settle_slots=1, unreadable_again_seconds=0.1)
+PACE = Pace(
+    poll_seconds=0.03,
+    quiet_poll_seconds=0.2,
+    verify_seconds=0.1,
+    overlap_slots=16,
+    settle_slots=1,
+    unreadable_again_seconds=0.1,
+)
 
 
 @dataclass(kw_only=True)
@@ -58,6 +66,7 @@ class World:
             status=self.status,
             log_level="WARNING",
             pace=PACE,
+            rules=Rules(single_source=True),
         )
 
     def wallet(self, name: str) -> Keypair:

@@ -1,12 +1,15 @@
 """A node made of hand-built answers, and the follower over it. Faults are attributes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from solders.pubkey import Pubkey
 
 from indexer import store
 from indexer.follow import Follower, Pace
+from indexer.hydration import Rules
 from indexer.metrics import Meters
+from indexer.providers import Provider, Providers
 from indexer.source import Watched
 from settlement.chain.answers import AccountAt, Commitment, SignatureInfo
 from settlement.chain.rpc import RpcRefused, RpcUnavailable
@@ -25,8 +28,16 @@ WATCHED = (
     Watched(address=DEPLOYMENT.program_id, purpose="program", orders=True),
 )
 PACE = Pace(
-    poll_seconds=0, overlap_slots=4, settle_slots=1, book_page=3, unreadable_again_seconds=0
+    poll_seconds=0,
+    verify_seconds=0,
+    overlap_slots=4,
+    settle_slots=1,
+    patience_slots=3,
+    book_page=3,
+    unreadable_again_seconds=0,
 )
+# Nobody has signed what is made by hand.
+RULES = Rules(verify_signatures=False, single_source=True)
 
 
 @dataclass
@@ -35,6 +46,10 @@ class FakeNode:
 
     answers: dict[str, Json] = field(default_factory=dict[str, Json])
     tip: int = 0
+    genesis: str = "genesis"
+    first_block: int = 0
+    ignores_min_context_slot: bool = False
+    ignores_cursors: bool = False
     page: int = 1_000
     missing: set[str] = field(default_factory=set[str])
     hidden: set[str] = field(default_factory=set[str])  # from listings
@@ -51,6 +66,18 @@ class FakeNode:
             self.answers[one.signature] = one.json()
             self.tip = max(self.tip, one.slot)
 
+    async def genesis_hash(self) -> str:
+        self._here("genesis_hash")
+        return self.genesis
+
+    async def node_version(self) -> str:
+        self._here("node_version")
+        return "4.0.0"
+
+    async def first_available_block(self) -> Slot:
+        self._here("first_available_block")
+        return Slot(self.first_block)
+
     async def slot(self) -> Slot:
         self._here("slot")
         return Slot(self.tip)
@@ -65,8 +92,9 @@ class FakeNode:
         commitment: Commitment = Commitment.FINALIZED,
     ) -> tuple[SignatureInfo, ...]:
         self._here("signatures_for")
-        if min_context_slot is not None and min_context_slot > self.tip:
-            raise RpcUnavailable(problem="minimum context slot")
+        ahead = min_context_slot is not None and min_context_slot > self.tip
+        if ahead and not self.ignores_min_context_slot:
+            raise RpcUnavailable(problem="minimum context slot", error_code=-32016)
         listed = [
             _info(signature, answer)
             for signature, answer in reversed(self.answers.items())
@@ -77,7 +105,7 @@ class FakeNode:
         listed.sort(key=lambda info: -info.slot)
         if self.shuffled:
             listed.reverse()
-        if before is not None:
+        if before is not None and not self.ignores_cursors:
             if self.forgets_cursors:
                 return ()
             names = [info.signature for info in listed]
@@ -126,14 +154,27 @@ def _info(signature: str, answer: Json) -> SignatureInfo:
 def follower(
     node: FakeNode, pool: Pool, writer: Writer, *, cluster: str = WATCH.cluster
 ) -> Follower:
-    """A new life of the indexer over this node."""
+    """A new life of the indexer over this node alone."""
+    return follower_of([Provider(name="node", rpc=node)], pool, writer, cluster=cluster)
+
+
+def follower_of(
+    providers: Sequence[Provider],
+    pool: Pool,
+    writer: Writer,
+    *,
+    cluster: str = WATCH.cluster,
+    rules: Rules = RULES,
+) -> Follower:
+    """A new life of the indexer over these providers, the first one leading."""
     return Follower(
-        chain=node,
+        providers=Providers(providers),
         pool=pool,
         writer=writer,
         watch=replace(WATCH, cluster=cluster),
         watched=WATCHED,
         pace=PACE,
+        rules=rules,
         meters=Meters(),
     )
 

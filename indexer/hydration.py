@@ -1,0 +1,193 @@
+"""Transactions by several providers: the first that tells one that was signed, and can be read.
+
+A provider that has none, refuses, or tells nonsense proves nothing: the next one is asked. What
+nobody signed is refused and its teller is named; it is believed last from then on. A credit above a
+limit needs two providers who tell the same movements: what moved is their word, not the signers'.
+Where they differ a third may decide; else the transaction is held back and a person is told.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from solders.pubkey import Pubkey
+
+from indexer import store
+from indexer.decode import Transaction, Watch, decode
+from indexer.providers import Distrust, Provider, Providers
+from indexer.raw import Unreadable
+from indexer.signed import Fabricated, check_signed
+from indexer.source import PAGE, UNSUPPORTED_VERSION
+from indexer.store import IncidentKind
+from settlement.chain.answers import AccountAt, Commitment, SignatureInfo
+from settlement.chain.movement import Vault
+from settlement.chain.rpc import RpcRefused, RpcUnavailable
+from settlement.db.pool import Pool, transaction
+from settlement.money import MicroUsdc, Slot
+
+Answer = dict[str, object]
+QUORUM: Final = 2
+_USUAL_LIMIT: Final = MicroUsdc(1_000_000_000)
+_log = structlog.stdlib.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What is believed of one provider."""
+
+    quorum_above_microusdc: MicroUsdc = _USUAL_LIMIT
+    verify_signatures: bool = True
+    single_source: bool = False  # whether one provider's word is enough when there is no other
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Telling:
+    """What one provider told of a transaction, and what it means."""
+
+    provider: str
+    answer: Answer
+    read: Transaction
+
+    @property
+    def meaning(self) -> object:
+        """What two providers must agree on."""
+        read = self.read
+        return (read.moment.slot, read.failed, read.explained, read.movements)
+
+    @property
+    def credit_microusdc(self) -> int:
+        """The most that a vault of ours gains by one movement or by all of them."""
+        return max(
+            sum(max(0, move.change(vault)) for move in self.read.movements) for vault in Vault
+        )
+
+
+class Hydrator:
+    """Asks providers for transactions and accounts, in the place of one node."""
+
+    def __init__(self, providers: Providers, pool: Pool, watch: Watch, rules: Rules) -> None:
+        self._providers = providers
+        self._pool = pool
+        self._watch = watch
+        self._rules = rules
+
+    async def signatures_for(
+        self,
+        address: Pubkey,
+        *,
+        before: str | None = None,
+        min_context_slot: Slot | None = None,
+        limit: int = PAGE,
+        commitment: Commitment = Commitment.FINALIZED,
+    ) -> tuple[SignatureInfo, ...]:
+        """One page of the leading provider's listing."""
+        return await self._providers.lead.rpc.signatures_for(
+            address,
+            before=before,
+            min_context_slot=min_context_slot,
+            limit=limit,
+            commitment=commitment,
+        )
+
+    async def account(self, address: Pubkey, *, min_context_slot: Slot | None = None) -> AccountAt:
+        """An account, from the first provider that answers. Raises what the last one raised."""
+        *first, last = self._asked()
+        for one in first:
+            try:
+                return await one.rpc.account(address, min_context_slot=min_context_slot)
+            except (RpcUnavailable, RpcRefused) as error:
+                _log.info("next_provider", provider=one.name, problem=str(error))
+        return await last.rpc.account(address, min_context_slot=min_context_slot)
+
+    async def transaction(
+        self, signature: str, *, commitment: Commitment = Commitment.FINALIZED
+    ) -> Answer | None:
+        """A transaction as it is believed; None while nobody, or not yet enough of them, has it.
+
+        Raises `Unreadable` when nobody tells one that can be read or two contradict each other,
+        `RpcUnavailable` and `RpcRefused` when nobody answers.
+        """
+        tellings: list[_Telling] = []
+        trouble: Unreadable | RpcUnavailable | RpcRefused | None = None
+        for provider in self._asked():
+            try:
+                told = await self._ask(provider, signature, commitment)
+            except (Unreadable, RpcUnavailable, RpcRefused) as error:
+                trouble = _graver(trouble, error)
+                continue
+            if told is None:
+                continue
+            tellings.append(told)
+            agreed = [one for one in tellings if one.meaning == told.meaning]
+            if len(agreed) >= self._needed(tellings):
+                return agreed[0].answer
+        return await self._undecided(signature, tellings, trouble)
+
+    def _asked(self) -> Sequence[Provider]:
+        """Everybody who can be asked; who does not read newer transactions comes last."""
+        ranked = (self._providers.lead, *self._providers.others)
+        return sorted(ranked, key=lambda one: Distrust.OLD_TRANSACTIONS_ONLY in one.distrust)
+
+    def _needed(self, tellings: Sequence[_Telling]) -> int:
+        if self._providers.single_source and self._rules.single_source:
+            return 1
+        largest = max(one.credit_microusdc for one in tellings)
+        return QUORUM if largest > self._rules.quorum_above_microusdc else 1
+
+    async def _ask(
+        self, provider: Provider, signature: str, commitment: Commitment
+    ) -> _Telling | None:
+        try:
+            answer = await provider.rpc.transaction(signature, commitment=commitment)
+        except RpcRefused as refused:
+            if refused.error_code == UNSUPPORTED_VERSION:
+                raise Unreadable(signature=signature, problem=refused.text) from None
+            raise
+        if answer is None:
+            return None
+        try:
+            if self._rules.verify_signatures:
+                check_signed(answer, signature=signature)
+            read = decode(answer, signature=signature, watch=self._watch)
+        except Fabricated as fabricated:
+            await self._distrust(provider, signature, fabricated)
+            raise
+        return _Telling(provider=provider.name, answer=answer, read=read)
+
+    async def _undecided(
+        self,
+        signature: str,
+        tellings: Sequence[_Telling],
+        trouble: Unreadable | RpcUnavailable | RpcRefused | None,
+    ) -> None:
+        if len(tellings) >= QUORUM:
+            names = ", ".join(one.provider for one in tellings)
+            problem = f"they tell it differently: {names}"
+            await self._tell(IncidentKind.CONTRADICTED, signature, problem)
+            raise Unreadable(signature=signature, problem=problem)
+        if tellings:
+            _log.warning("second_provider_wanted", signature=signature, told=tellings[0].provider)
+            return
+        if trouble is not None:
+            raise trouble
+
+    async def _distrust(self, provider: Provider, signature: str, why: Fabricated) -> None:
+        provider.distrust |= {Distrust.FABRICATES}
+        problem = f"{provider.name}: {why}"
+        await self._tell(IncidentKind.FABRICATED, f"{provider.name} {signature}", problem)
+
+    async def _tell(self, kind: IncidentKind, reference: str, detail: str) -> None:
+        _log.error("provider_not_believed", kind=kind, reference=reference, detail=detail)
+        async with transaction(self._pool) as tx:
+            await store.open_incident(
+                tx, self._watch.cluster, kind, reference=reference, detail=detail
+            )
+
+
+def _graver(
+    known: Unreadable | RpcUnavailable | RpcRefused | None,
+    new: Unreadable | RpcUnavailable | RpcRefused,
+) -> Unreadable | RpcUnavailable | RpcRefused:
+    """What was told and could not be read counts more than an answer nobody got."""
+    return known if isinstance(known, Unreadable) else new
