@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-NOUNS = ("up", "down", "status", "demo", "reconcile", "bond", "deposit", "admin", "ledger")
+_SYSTEM = ("up", "down", "status", "demo", "reconcile")
+NOUNS = (*_SYSTEM, "bond", "deposit", "admin", "ledger", "index")
 
 
 def commands(nouns: Sequence[str]) -> typer.Typer:
