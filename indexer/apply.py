@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
+from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -303,7 +304,12 @@ def _detail(event: Event) -> str:
 
 def kind_of(event: Event) -> str:
     """The event's class name in snake case, for rows and metrics."""
-    return snake_case(type(event).__name__)
+    return _kind_of_class(type(event))
+
+
+@cache
+def _kind_of_class(kind: type[Event]) -> str:
+    return snake_case(kind.__name__)
 
 
 def _facts(event: Event) -> dict[str, object]:

@@ -5,9 +5,10 @@ it is there: order is kept, nothing is skipped, and other addresses go on.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -16,15 +17,17 @@ from indexer.apply import Booked, book_run, kind_of
 from indexer.attribution import events_of
 from indexer.decode import Watch, decode
 from indexer.doors import Booking
+from indexer.events import Deposit
 from indexer.metrics import Meters
 from indexer.raw import Unreadable
 from indexer.source import Hydrated, Node, hydrate
-from indexer.store import IncidentKind, OpenSignature, SignatureState
+from indexer.store import BookedAs, IncidentKind, OpenSignature, SignatureState
 from indexer.terms import AccountReader, read_terms
 from settlement.db.pool import Pool, reading, transaction
 from settlement.ledger.operations import Writer
 from settlement.money import Slot
 
+_LOGGED_SINGLY: Final = 20
 _log = structlog.stdlib.get_logger()
 
 
@@ -138,22 +141,29 @@ class Backlog:
                 run.append(one.found)
             if isinstance(one.found, Unreadable):
                 await self._set_unreadable(one.open, one.found)
-        for booking, booked in zip(run, await book_run(self._pool, self._writer, run), strict=True):
-            signature = booking.transaction.signature
-            self._unreadable_again.pop(signature, None)
-            for event in booked:
-                self._note(signature, event)
+        results = await book_run(self._pool, self._writer, run)
+        for booking in run:
+            self._unreadable_again.pop(booking.transaction.signature, None)
+        self._tell([event for booked in results for event in booked])
 
-    def _note(self, signature: str, booked: Booked) -> None:
-        kind = kind_of(booked.event)
-        self._meters.events.labels(kind=kind, booked_as=booked.booked_as).inc()
-        _log.info(
-            "chain_event",
-            kind=kind,
-            booked_as=booked.booked_as,
-            signature=signature,
-            reference=booked.event.key.reference,
-        )
+    def _tell(self, booked: Sequence[Booked]) -> None:
+        """Count all; log each, but of a long run only what a person may want to see."""
+        counts = Counter((kind_of(one.event), one.booked_as) for one in booked)
+        for (kind, booked_as), count in counts.items():
+            self._meters.events.labels(kind=kind, booked_as=booked_as).inc(count)
+        many = len(booked) > _LOGGED_SINGLY
+        for one in booked:
+            everyday = isinstance(one.event, Deposit) and one.booked_as is BookedAs.ITSELF
+            if not (many and everyday):
+                _log.info(
+                    "chain_event",
+                    kind=kind_of(one.event),
+                    booked_as=one.booked_as,
+                    signature=one.event.key.signature,
+                    reference=one.event.key.reference,
+                )
+        if many:
+            _log.info("chain_events", events=len(booked), last=booked[-1].event.key.reference)
 
     async def _set_unreadable(self, one: OpenSignature, unreadable: Unreadable) -> None:
         again = asyncio.get_running_loop().time() + self._portions.unreadable_again_seconds
