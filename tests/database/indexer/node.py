@@ -53,6 +53,7 @@ class FakeNode:
     page: int = 1_000
     missing: set[str] = field(default_factory=set[str])
     hidden: set[str] = field(default_factory=set[str])  # from listings
+    lists_at: dict[str, int] = field(default_factory=dict[str, int])  # another slot
     refused: dict[str, int] = field(default_factory=dict[str, int])
     away: bool = False
     forgets_cursors: bool = False
@@ -96,7 +97,7 @@ class FakeNode:
         if ahead and not self.ignores_min_context_slot:
             raise RpcUnavailable(problem="minimum context slot", error_code=-32016)
         listed = [
-            _info(signature, answer)
+            _info(signature, answer, self.lists_at.get(signature))
             for signature, answer in reversed(self.answers.items())
             if str(address) in _keys(answer)
             and answer["slot"] <= self.tip
@@ -120,7 +121,7 @@ class FakeNode:
         self._here(f"transaction {signature}")
         if signature in self.refused:
             raise _refused(self.refused[signature])
-        return None if signature in self.missing else self.answers[signature]
+        return None if signature in self.missing else self.answers.get(signature)
 
     async def account(self, address: Pubkey, *, min_context_slot: Slot | None = None) -> AccountAt:
         self._here("account")
@@ -142,10 +143,10 @@ def _keys(answer: Json) -> set[str]:
     return {*keys, *loaded["writable"]}
 
 
-def _info(signature: str, answer: Json) -> SignatureInfo:
+def _info(signature: str, answer: Json, other_slot: int | None) -> SignatureInfo:
     return SignatureInfo(
         signature=signature,
-        slot=Slot(answer["slot"]),
+        slot=Slot(answer["slot"] if other_slot is None else other_slot),
         failed=answer["meta"]["err"] is not None,
         block_time=answer["blockTime"],
     )
