@@ -15,12 +15,12 @@ import structlog
 from indexer import store
 from indexer.apply import Booked, book_run, kind_of
 from indexer.attribution import events_of
-from indexer.decode import Watch, decode
+from indexer.decode import Watch
 from indexer.doors import Booking
 from indexer.events import Deposit
+from indexer.hydration import Telling
 from indexer.metrics import Meters
 from indexer.raw import Unreadable
-from indexer.source import Hydrated, Node, hydrate
 from indexer.store import BookedAs, IncidentKind, OpenSignature, SignatureState
 from indexer.terms import AccountReader, read_terms
 from settlement.db.pool import Pool, reading, transaction
@@ -40,8 +40,12 @@ class Portions:
     unreadable_again_seconds: float = 30.0
 
 
-class Answering(Node, AccountReader, Protocol):
-    """What is asked of the chain here; `RpcClient` is one."""
+class Answering(AccountReader, Protocol):
+    """What is asked of the chain here; `Hydrator` is one."""
+
+    async def believed(self, signature: str) -> Telling | None:
+        """A finalized transaction; None while nobody has it. Raises `Unreadable`."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,20 +110,36 @@ class Backlog:
             for one in page
             if self._unreadable_again.get(one.signature, 0.0) <= now_seconds
         ]
-        found = await hydrate(self._chain, due, at_once=self._portions.fetch_at_once)
-        return [
-            _Fetched(open=one, found=await self._read(one, found.get(one.signature)))
-            for one in page
-        ]
+        found = await self._fetch(due)
+        return [_Fetched(open=one, found=found.get(one.signature)) for one in page]
 
-    async def _read(self, one: OpenSignature, answer: Hydrated) -> Booking | Unreadable | None:
-        """What an answer says, ready to be booked."""
-        if answer is None or isinstance(answer, Unreadable):
-            return answer
+    async def _fetch(self, signatures: Sequence[str]) -> dict[str, Booking | Unreadable | None]:
+        """What each of these was, several asked for at once; one that fails ends the others."""
+        found: dict[str, Booking | Unreadable | None] = {}
+        wanted = iter(signatures)
+
+        async def ask() -> None:
+            for signature in wanted:
+                found[signature] = await self._read(signature)
+
+        asking = [asyncio.create_task(ask()) for _ in range(self._portions.fetch_at_once)]
         try:
-            read = decode(answer, signature=one.signature, watch=self._watch)
+            await asyncio.gather(*asking)
+        finally:
+            for one in asking:
+                one.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+        return found
+
+    async def _read(self, signature: str) -> Booking | Unreadable | None:
+        """What a transaction was, ready to be booked; None while it is not there."""
+        try:
+            told = await self._chain.believed(signature)
         except Unreadable as unreadable:
             return unreadable
+        if told is None:
+            return None
+        read = told.read
         events = events_of(read, self._watch)
         terms = await read_terms(
             self._chain,
@@ -128,7 +148,11 @@ class Backlog:
             slot=read.moment.slot,
         )
         return Booking(
-            cluster=self._watch.cluster, transaction=read, events=events, terms=terms, answer=answer
+            cluster=self._watch.cluster,
+            transaction=read,
+            events=events,
+            terms=terms,
+            answer=told.answer,
         )
 
     async def _book_page(self, page: Sequence[_Fetched], held: set[str]) -> None:

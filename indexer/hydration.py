@@ -42,7 +42,7 @@ class Rules:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Telling:
+class Telling:
     """What one provider told of a transaction, and what it means."""
 
     provider: str
@@ -103,12 +103,19 @@ class Hydrator:
     async def transaction(
         self, signature: str, *, commitment: Commitment = Commitment.FINALIZED
     ) -> Answer | None:
+        """The answer of `believed`."""
+        found = await self.believed(signature, commitment=commitment)
+        return None if found is None else found.answer
+
+    async def believed(
+        self, signature: str, *, commitment: Commitment = Commitment.FINALIZED
+    ) -> Telling | None:
         """A transaction as it is believed; None while nobody, or not yet enough of them, has it.
 
         Raises `Unreadable` when nobody tells one that can be read or two contradict each other,
         `RpcUnavailable` and `RpcRefused` when nobody answers.
         """
-        tellings: list[_Telling] = []
+        tellings: list[Telling] = []
         trouble: Unreadable | RpcUnavailable | RpcRefused | None = None
         for provider in self._asked():
             try:
@@ -121,7 +128,7 @@ class Hydrator:
             tellings.append(told)
             agreed = [one for one in tellings if one.meaning == told.meaning]
             if len(agreed) >= self._needed(tellings):
-                return agreed[0].answer
+                return agreed[0]
         return await self._undecided(signature, tellings, trouble)
 
     def _asked(self) -> Sequence[Provider]:
@@ -129,7 +136,7 @@ class Hydrator:
         ranked = (self._providers.lead, *self._providers.others)
         return sorted(ranked, key=lambda one: Distrust.OLD_TRANSACTIONS_ONLY in one.distrust)
 
-    def _needed(self, tellings: Sequence[_Telling]) -> int:
+    def _needed(self, tellings: Sequence[Telling]) -> int:
         if self._providers.single_source and self._rules.single_source:
             return 1
         largest = max(one.credit_microusdc for one in tellings)
@@ -137,7 +144,7 @@ class Hydrator:
 
     async def _ask(
         self, provider: Provider, signature: str, commitment: Commitment
-    ) -> _Telling | None:
+    ) -> Telling | None:
         try:
             answer = await provider.rpc.transaction(signature, commitment=commitment)
         except RpcRefused as refused:
@@ -153,12 +160,12 @@ class Hydrator:
         except Fabricated as fabricated:
             await self._distrust(provider, signature, fabricated)
             raise
-        return _Telling(provider=provider.name, answer=answer, read=read)
+        return Telling(provider=provider.name, answer=answer, read=read)
 
     async def _undecided(
         self,
         signature: str,
-        tellings: Sequence[_Telling],
+        tellings: Sequence[Telling],
         trouble: Unreadable | RpcUnavailable | RpcRefused | None,
     ) -> None:
         if len(tellings) >= QUORUM:

@@ -8,7 +8,6 @@ it failed) is the provider's word all the same; for that, large credits ask a se
 
 from typing import Literal
 
-import base58
 import msgspec
 from solders.hash import Hash
 from solders.instruction import CompiledInstruction
@@ -26,6 +25,7 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from indexer.raw import Index, Unreadable
+from settlement.chain import base58
 
 
 class Fabricated(Unreadable):
@@ -113,7 +113,7 @@ def _message(read: _Answer) -> VersionedMessage:
         header.num_readonly_unsigned_accounts,
     )
     instructions = [
-        CompiledInstruction(one.program_id_index, base58.b58decode(one.data), bytes(one.accounts))
+        CompiledInstruction(one.program_id_index, base58.decode(one.data), bytes(one.accounts))
         for one in message.instructions
     ]
     match read.version:

@@ -11,7 +11,6 @@ like "nothing older" otherwise. A cursor never outlives its pass: the next one b
 signature again, bounded by slots.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,10 +21,8 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from indexer import store
-from indexer.raw import Unreadable
 from indexer.store import Listed
 from settlement.chain.answers import Commitment, SignatureInfo
-from settlement.chain.rpc import RpcRefused
 from settlement.db.pool import Pool, reading, transaction
 from settlement.errors import Unavailable
 from settlement.money import Slot
@@ -194,31 +191,3 @@ class _Places:
 
 def _unplaced(page: Sequence[SignatureInfo]) -> list[Listed]:
     return [Listed(info=info, place=None) for info in page]
-
-
-Hydrated = dict[str, object] | Unreadable | None
-
-
-async def hydrate(node: Node, signatures: Sequence[str], *, at_once: int) -> dict[str, Hydrated]:
-    """Fetch transactions; None where no node has it yet, `Unreadable` where it is too new for us.
-
-    Raises what the node raises for anything else.
-    """
-    gate = asyncio.Semaphore(at_once)
-
-    async def one(signature: str) -> Hydrated:
-        async with gate:
-            try:
-                return await node.transaction(signature)
-            except RpcRefused as refused:
-                if refused.error_code == UNSUPPORTED_VERSION:
-                    return Unreadable(signature=signature, problem=refused.text)
-                raise
-
-    found = await asyncio.gather(*map(one, signatures), return_exceptions=True)
-    hydrated: dict[str, Hydrated] = {}
-    for signature, result in zip(signatures, found, strict=True):
-        if isinstance(result, BaseException) and not isinstance(result, Unreadable):
-            raise result
-        hydrated[signature] = result
-    return hydrated

@@ -5,8 +5,7 @@ from solders.pubkey import Pubkey
 
 from indexer import store
 from indexer.follow import Follower
-from indexer.raw import Unreadable
-from indexer.source import HistoryUnclear, hydrate
+from indexer.source import HistoryUnclear
 from settlement.chain.answers import Commitment, SignatureInfo
 from settlement.chain.rpc import RpcRefused, RpcUnavailable
 from settlement.db.pool import reading, transaction
@@ -152,9 +151,6 @@ async def test_a_node_that_refuses_for_another_reason_proves_nothing(desk: Desk)
     with pytest.raises(RpcRefused):
         await life(desk, node).round()
     assert await desk.states() == {"wanted": 1}
-    assert isinstance(
-        (await hydrate(FakeNode(refused={"x": -32015}), ["x"], at_once=1))["x"], Unreadable
-    )
 
 
 async def test_a_node_that_is_away_and_comes_back(desk: Desk) -> None:
