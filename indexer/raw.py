@@ -113,5 +113,5 @@ def read(answer: object) -> RawTransaction:
     """Give the answer its types. Raises `Unreadable` naming the field that is not as it should."""
     try:
         return msgspec.convert(answer, RawTransaction)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # half a surrogate is no text
         raise Unreadable(problem=str(error)) from None

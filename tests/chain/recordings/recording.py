@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,14 +47,19 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def watch(self) -> Watch:
         """What was ours on that chain."""
-        deployment = Deployment(Pubkey.from_string(self.program_id), Pubkey.from_string(self.mint))
-        return Watch(cluster="recorded", deployment=deployment)
+        return _watch(self.program_id, self.mint)
 
     @property
     def answer_hash(self) -> str:
         """The beginning of the answer's SHA-256."""
         raw = msgspec.json.encode(self.answer, order="sorted")
         return hashlib.sha256(raw).hexdigest()[:_SHOWN_HASH]
+
+
+@cache
+def _watch(program_id: str, mint: str) -> Watch:
+    deployment = Deployment(Pubkey.from_string(program_id), Pubkey.from_string(mint))
+    return Watch(cluster="recorded", deployment=deployment)
 
 
 def kept() -> list[Recording]:

@@ -192,6 +192,14 @@ CASES = (
         leads_to=UNREADABLE,
     ),
     case(
+        "D116",
+        "half a surrogate, which JSON may carry and no text may",
+        *every(coded(), "version", "legacy\ud800"),
+        *every(coded(), "transaction.message.accountKeys.1", "\ud800"),
+        *every(coded(), f"{INNER}.data", "\udfff"),
+        leads_to=UNREADABLE,
+    ),
+    case(
         "D114",
         "a balance of an account that is not there",
         *every(coded(), "meta.preTokenBalances.0.accountIndex", 99, -1, 2**64, None, "1"),
