@@ -42,6 +42,8 @@ COMPUTE_BUDGET = Pubkey.from_string("ComputeBudget111111111111111111111111111111
 MINT, VAULT_OF_OTHERS = DEPLOYMENT.mint, key("their vault")
 HUGE = 2**63
 BEFORE = "meta.preTokenBalances.0.uiTokenAmount"
+# More empty parts than a call can name accounts for, then a transfer.
+EMPTY = b"\0\0" * 255 + batch(plain()).data[1:]
 INNER = "meta.innerInstructions.0"
 
 
@@ -49,6 +51,14 @@ def cut(tail: bytes) -> Call:
     """A Batch with one transfer and a part that is damaged."""
     whole = batch(plain())
     return Call(program.TOKEN_PROGRAM, whole.accounts, whole.data + tail)
+
+
+def greedy(accounts: int = 4, data: int = 10) -> Call:
+    """A Batch of one transfer that says it has more accounts or bytes than are there."""
+    whole = batch(plain())
+    return Call(
+        program.TOKEN_PROGRAM, whole.accounts, bytes([255, accounts, data]) + whole.data[3:]
+    )
 
 
 def of_length(change: int) -> Call:
@@ -96,6 +106,9 @@ CASES = (
         "a Batch in a Batch, or parts that cannot be read, and the vault holds more",
         answer(batch(batch(plain())), till=5),
         answer(Call(program.TOKEN_PROGRAM, [ALICE_ATA], batch(plain()).data), till=5),
+        answer(greedy(accounts=5), till=5),
+        answer(greedy(data=11), till=5),
+        answer(Call(program.TOKEN_PROGRAM, batch(plain()).accounts, b"\xff" + EMPTY), till=5),
         answer(Call(program.TOKEN_PROGRAM, batch(plain()).accounts, b"\xff\x09\x0a"), till=5),
         leads_to="quarantine: till +5",
     ),

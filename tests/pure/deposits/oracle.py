@@ -34,7 +34,9 @@ def keys_of(raw: Raw) -> list[str]:
     loaded: Raw = raw["meta"].get("loadedAddresses")
     if loaded is None:
         return static
-    return [*static, *loaded.get("writable", ()), *loaded.get("readonly", ())]
+    writable: list[str] = loaded.get("writable", [])
+    readonly: list[str] = loaded.get("readonly", [])
+    return static + writable + readonly
 
 
 def balance_change(raw: Raw, account: str, mint: str) -> int:
@@ -52,7 +54,7 @@ def moved(raw: Raw, account: str) -> int:
     keys, total = keys_of(raw), 0
     for one, _ in _instructions(raw):
         if keys[one["programIdIndex"]] == _TOKEN:
-            parties = [keys[index] for index in one["accounts"]]
+            parties: list[str] = [keys[index] for index in one["accounts"]]
             total += _moved_by(base58.b58decode(one["data"]), parties, account)
     return total
 
@@ -88,7 +90,8 @@ def codes_said(raw: Raw, program_id: str) -> set[bytes]:
     """Every code that instructions of our program or memos at the top level say."""
     keys, said = keys_of(raw), set[bytes]()
     for one, top in _instructions(raw):
-        program, data = keys[one["programIdIndex"]], base58.b58decode(one["data"])
+        program: str = keys[one["programIdIndex"]]
+        data = base58.b58decode(one["data"])
         if program == program_id:
             said.add(data[8:16])
         if program in _MEMOS and top:
