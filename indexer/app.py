@@ -34,6 +34,7 @@ from settlement.db.pool import (
     Pool,
     only_one,
     open_pool,
+    reading,
     transaction,
 )
 from settlement.errors import Conflict, Unavailable
@@ -134,6 +135,9 @@ async def _active(parts: _Parts) -> None:
 async def _follow(parts: _Parts) -> None:
     settings, pool = parts.settings, parts.pool
     watched = watched_by(settings)
+    if parts.prober.genesis_hash is None:
+        async with reading(pool) as conn:
+            parts.prober.genesis_hash = await store.genesis_hash_of(conn, settings.cluster)
     genesis_hash = await parts.prober.agree()
     watching = asyncio.create_task(parts.prober.watch())
     try:

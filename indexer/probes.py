@@ -28,9 +28,11 @@ T = TypeVar("T")
 _FAR_AHEAD_SLOTS: Final = 100_000_000
 _UNKNOWN_SIGNATURE: Final = str(Signature.default())
 _INVALID_PARAMS: Final = -32602
+_NO_TRANSACTION_HISTORY: Final = -32011
 _UNKNOWN_CURSOR: Final = -32020
 _AGAIN_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 10.0
+_PROBE_SECONDS: Final = 600.0  # a load balancer's backends change without a word
 _PAUSE_SECONDS: Final = 0.2
 # What the public clusters have always been.
 GENESIS_HASHES: Final = {
@@ -44,6 +46,12 @@ _log = structlog.stdlib.get_logger()
 
 class ChainsDiffer(Conflict):
     """The providers serve different chains: set POD_GENESIS_HASH to the right one."""
+
+
+class NobodyServes(Conflict):
+    """Every provider serves another chain than the settings name, or this database follows another
+    chain.
+    """
 
 
 class Prober:
@@ -60,27 +68,30 @@ class Prober:
         self._program_id = program_id
         self.genesis_hash = genesis_hash
         self._again: dict[str, float] = {}
+        self._probed_at: dict[str, float] = {}
 
     async def agree(self) -> str:
-        """The genesis hash of those that answer; what it was told to be, where it was told.
+        """Which chain is followed: the one it was told, if anybody serves that, or everybody's.
 
-        Raises `ChainsDiffer`, or `RpcUnavailable` when nobody answers.
+        Raises `ChainsDiffer`, `NobodyServes`, or what kept those silent who might.
         """
-        if self.genesis_hash is None:
-            told = await asyncio.gather(
-                *(one.rpc.genesis_hash() for one in self._providers.all), return_exceptions=True
-            )
-            by_name = {
-                one.name: found
-                for one, found in zip(self._providers.all, told, strict=True)
-                if isinstance(found, str)
-            }
-            if not by_name:
-                raise next(found for found in told if isinstance(found, BaseException))
-            if len(set(by_name.values())) > 1:
-                raise ChainsDiffer(None, genesis_hashes=by_name)
-            self.genesis_hash = next(iter(by_name.values()))
-        return self.genesis_hash
+        told = await asyncio.gather(
+            *(one.rpc.genesis_hash() for one in self._providers.all), return_exceptions=True
+        )
+        by_name = {
+            one.name: found
+            for one, found in zip(self._providers.all, told, strict=True)
+            if isinstance(found, str)
+        }
+        if self.genesis_hash is None and len(set(by_name.values())) > 1:
+            raise ChainsDiffer(None, genesis_hashes=by_name)
+        if by_name and self.genesis_hash in (None, *by_name.values()):
+            self.genesis_hash = self.genesis_hash or next(iter(by_name.values()))
+            return self.genesis_hash
+        for silent in told:
+            if isinstance(silent, BaseException):
+                raise silent
+        raise NobodyServes(None, expected=self.genesis_hash, genesis_hashes=by_name)
 
     async def watch(self) -> None:
         """Probe and look, for ever. Ends only by being cancelled."""
@@ -98,12 +109,17 @@ class Prober:
         if now_seconds < self._again.get(one.name, 0.0):
             return False
         silent = now_seconds - one.slot_at_seconds > _LOOK_SECONDS
-        return Distrust.NOT_PROBED in one.distrust or (one.usable and silent)
+        return self._is_to_be_probed(one, now_seconds) or (one.usable and silent)
+
+    def _is_to_be_probed(self, one: Provider, now_seconds: float) -> bool:
+        long_ago = now_seconds - self._probed_at.get(one.name, 0.0) > _PROBE_SECONDS
+        return Distrust.NOT_PROBED in one.distrust or long_ago
 
     async def _look(self, one: Provider) -> None:
         try:
-            if Distrust.NOT_PROBED in one.distrust:
+            if self._is_to_be_probed(one, time.monotonic()):
                 await self.probe(one)
+                self._probed_at[one.name] = time.monotonic()
             else:
                 await self._providers.ask_slot(one)
         except (RpcUnavailable, RpcRefused) as error:
@@ -123,14 +139,12 @@ class Prober:
                 expected=self.genesis_hash,
             )
             return
-        slot = await self._providers.ask_slot(one)
-        one.version = await _or_none(one.rpc.node_version())
-        one.first_block = await _or_none(one.rpc.first_available_block())
-        found = {
-            *(await self._min_context_slot(one, slot)),
-            *(await self._cursor(one)),
-            *(await self._version_ceiling(one)),
-        }
+        try:
+            found = await self._probed(one)
+        except RpcRefused as refused:
+            if refused.error_code != _NO_TRANSACTION_HISTORY:
+                raise
+            found = {Distrust.NO_TRANSACTION_HISTORY}
         one.distrust = frozenset(found) | (one.distrust & {Distrust.FABRICATES})
         words = self._providers.distrust(one)
         tell = _log.warning if words else _log.info
@@ -142,6 +156,16 @@ class Prober:
             distrust=words,
         )
 
+    async def _probed(self, one: Provider) -> set[Distrust]:
+        slot = await self._providers.ask_slot(one)
+        one.version = await _or_none(one.rpc.node_version())
+        one.first_block = await _or_none(one.rpc.first_available_block())
+        return {
+            *(await self._min_context_slot(one, slot)),
+            *(await self._cursor(one)),
+            *(await self._version_ceiling(one)),
+        }
+
     async def _min_context_slot(self, one: Provider, slot: Slot) -> set[Distrust]:
         far_ahead = Slot(slot + _FAR_AHEAD_SLOTS)
         try:
@@ -150,8 +174,10 @@ class Prober:
             if error.details.get("error_code") == MIN_CONTEXT_SLOT_NOT_REACHED:
                 return set()
             raise
-        except RpcRefused:
-            pass  # it does not know the option at all
+        except RpcRefused as refused:
+            if refused.error_code == _NO_TRANSACTION_HISTORY:
+                raise
+            # Else it does not know the option at all.
         return {Distrust.IGNORES_MIN_CONTEXT_SLOT}
 
     async def _cursor(self, one: Provider) -> set[Distrust]:

@@ -39,6 +39,7 @@ class Distrust(StrEnum):
     """What a provider cannot be trusted with, in words for people."""
 
     WRONG_CHAIN = "serves another chain: never used"
+    NO_TRANSACTION_HISTORY = "keeps no transactions, it is the wrong kind of node: never used"
     IGNORES_MIN_CONTEXT_SLOT = "ignores minContextSlot: cannot prove a frontier"
     OLD_TRANSACTIONS_ONLY = "does not read transactions of version 1: cannot hydrate"
     HISTORY_BEGINS_LATER = "has no history that far back: cannot lead what is older"
@@ -48,6 +49,9 @@ class Distrust(StrEnum):
     NOT_PROBED = "has not answered its probes yet"
 
 
+_UNUSABLE: Final = frozenset(
+    {Distrust.WRONG_CHAIN, Distrust.NO_TRANSACTION_HISTORY, Distrust.NOT_PROBED}
+)
 _NO_PROOF: Final = frozenset(
     {Distrust.IGNORES_MIN_CONTEXT_SLOT, Distrust.IGNORES_CURSOR, Distrust.FABRICATES}
 )
@@ -110,7 +114,7 @@ class Provider:
     @property
     def usable(self) -> bool:
         """Whether it may be asked at all."""
-        return not self.distrust & {Distrust.WRONG_CHAIN, Distrust.NOT_PROBED}
+        return not self.distrust & _UNUSABLE
 
     @property
     def proves(self) -> bool:

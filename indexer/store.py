@@ -132,6 +132,12 @@ async def claim_cluster(
         raise WrongCluster(cluster=cluster, known=known, found=wanted)
 
 
+async def genesis_hash_of(conn: ReadConn, cluster: str) -> str | None:
+    """The chain that the cluster's name was bound to; None while it is not."""
+    row = await conn.fetchrow(_SQL["read_cluster"], cluster)
+    return None if row is None else str(row["genesis_hash"])
+
+
 async def watch(tx: Tx, cluster: str, addresses: Mapping[str, str]) -> None:
     """Remember what is watched, address by address, and what for."""
     for address, purpose in addresses.items():
@@ -197,7 +203,9 @@ async def record(tx: Tx, cluster: str, found: Sequence[Record]) -> None:
     """Keep what transactions were; they are final then."""
     signatures = [_raw(one.signature) for one in found]
     by_name = [(raw.hex(), one) for raw, one in zip(signatures, found, strict=True)]
-    movements = [{"of": name, **_movement(move)} for name, one in by_name for move in one.movements]
+    movements = [
+        {"of": name, **movement_row(move)} for name, one in by_name for move in one.movements
+    ]
     events = [{"of": name, **_event(row)} for name, one in by_name for row in one.events]
     await tx.execute(
         _SQL["record"],
@@ -213,9 +221,10 @@ async def record(tx: Tx, cluster: str, found: Sequence[Record]) -> None:
     )
 
 
-def _movement(move: Movement) -> dict[str, object]:
+def movement_row(move: Movement) -> dict[str, object]:
+    """A movement as it is kept, but for the signature and slot of its transaction."""
     return {
-        **_place(move.key),
+        **place_row(move.key),
         "kind": move.kind,
         "from_vault": move.from_vault,
         "to_vault": move.to_vault,
@@ -227,7 +236,7 @@ def _movement(move: Movement) -> dict[str, object]:
 
 def _event(row: EventRow) -> dict[str, object]:
     return {
-        **_place(row.key),
+        **place_row(row.key),
         "kind": row.kind,
         "booked_as": row.booked_as,
         "facts": row.facts,
@@ -259,7 +268,8 @@ async def standing(conn: ReadConn, cluster: str) -> Standing:
     return Standing(wanted=row["wanted"], unreadable=row["unreadable"], incidents=row["incidents"])
 
 
-def _place(key: MovementKey) -> dict[str, object]:
+def place_row(key: MovementKey) -> dict[str, object]:
+    """Where in its transaction a thing stands."""
     return {"outer_index": key.outer, "inner_index": key.inner, "sub_index": key.sub}
 
 
