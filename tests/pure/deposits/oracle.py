@@ -88,9 +88,11 @@ def _moved_by_batch(data: bytes, parties: list[str], account: str) -> int:
 
 def codes_said(raw: Raw, program_id: str) -> set[bytes]:
     """Every code that instructions of our program or memos at the top level say."""
-    keys, said = keys_of(raw), set[bytes]()
+    keys: list[str] = keys_of(raw)
+    said: set[bytes] = set()
     for one, top in _instructions(raw):
-        program: str = keys[one["programIdIndex"]]
+        place: int = one["programIdIndex"]
+        program = keys[place]
         data = base58.b58decode(one["data"])
         if program == program_id:
             said.add(data[8:16])
