@@ -258,11 +258,6 @@ async def _hints(
     if settings.ws_url is None:
         yield
         return
-
-    def connected(is_connected: bool) -> None:
-        flag.listening = is_connected
-        meters.awake.set(is_connected)
-
     deployment = settings.deployment
     listening = asyncio.create_task(
         wake.listen(
@@ -270,7 +265,7 @@ async def _hints(
             accounts=(deployment.till_vault, deployment.bond_vault),
             mentions=(deployment.program_id, settings.payer),
             wake=flag,
-            connected=connected,
+            connected=meters.awake.set,
         )
     )
     try:

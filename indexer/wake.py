@@ -21,10 +21,12 @@ _HINTS: Final = frozenset({"accountNotification", "logsNotification"})
 _log = structlog.stdlib.get_logger()
 
 
-class _Notification(msgspec.Struct):
-    """Answers to our subscriptions have no method."""
+class _Message(msgspec.Struct):
+    """A notification has a method; the answer to a subscription has an id, and a result or not."""
 
     method: str = ""
+    id: object = None
+    result: object = None
 
 
 class Wake:
@@ -32,7 +34,7 @@ class Wake:
 
     def __init__(self) -> None:
         self._dirty = asyncio.Event()
-        self.listening = False  # whether somebody is there who would set it
+        self.listening = False  # whether somebody is there who would set it for everything
 
     def set(self) -> None:
         """There may be something new."""
@@ -63,33 +65,43 @@ async def listen(
                 async with session.ws_connect(
                     url, max_msg_size=_LARGEST_MESSAGE_BYTES, heartbeat=_SILENT_SECONDS
                 ) as socket:
-                    for request in _subscriptions(accounts, mentions):
+                    wanted = _subscriptions(accounts, mentions)
+                    for request in wanted:
                         await socket.send_json(request)
                     connected(True)
                     wake.set()  # whatever happened while nobody listened
-                    await _listen(socket, wake)
+                    await _listen(socket, wake, len(wanted))
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 _log.info("websocket_lost", problem=type(error).__name__)
             finally:
+                wake.listening = False
                 connected(False)
             await asyncio.sleep(_RECONNECT_SECONDS)
 
 
-async def _listen(socket: aiohttp.ClientWebSocketResponse, wake: Wake) -> None:
+async def _listen(socket: aiohttp.ClientWebSocketResponse, wake: Wake, wanted: int) -> None:
+    subscribed: set[object] = set()
     while True:
         async with asyncio.timeout(_SILENT_SECONDS):
             message = await socket.receive()
         if message.type is not aiohttp.WSMsgType.TEXT:
             return
-        if _is_hint(message.data):
+        found = _read(message.data)
+        if found.method in _HINTS:
             wake.set()
+        elif isinstance(found.id, int) and found.result is not None:
+            subscribed.add(found.id)
+            # A node that refuses one of them would let us sleep through what it is about.
+            wake.listening = len(subscribed) == wanted
+        elif found.id is not None:
+            _log.warning("subscription_refused", number=found.id)
 
 
-def _is_hint(text: str) -> bool:
+def _read(text: str) -> _Message:
     try:
-        return msgspec.json.decode(text, type=_Notification).method in _HINTS
+        return msgspec.json.decode(text, type=_Message)
     except msgspec.DecodeError:
-        return False
+        return _Message()
 
 
 def _subscriptions(

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from indexer.wake import Wake, listen
@@ -115,3 +116,39 @@ async def test_only_hints_wake() -> None:
         await asyncio.gather(task, return_exceptions=True)
     assert len(asked) == 1
     assert woken == 2  # once for being connected, once for the hint
+
+
+@pytest.mark.parametrize("refused", [None, 3])
+async def test_it_is_relied_on_only_when_every_subscription_is_confirmed(
+    refused: int | None,
+) -> None:
+    answers = [
+        f'{{"id":{number},"error":{{"code":-32601}}}}'
+        if number == refused
+        else f'{{"id":{number},"result":{number}}}'
+        for number in range(1, 6)
+    ]
+    last = '{"jsonrpc":"2.0","method":"logsNotification","params":{}}'
+    relied_on: list[bool] = []
+
+    class Watching(Wake):
+        def set(self) -> None:
+            relied_on.append(self.listening)
+
+    async with server([[*answers, last]]) as (url, _):
+        flag, ended = Watching(), asyncio.Event()
+        task = asyncio.create_task(
+            listen(
+                url,
+                accounts=[TILL, BOND],
+                mentions=[DEPLOYMENT.program_id, DEPLOYMENT.payouts],
+                wake=flag,
+                connected=lambda state: None if state else ended.set(),
+            )
+        )
+        async with asyncio.timeout(20):
+            await ended.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert relied_on[:2] == [False, refused is None]
+    assert not flag.listening
