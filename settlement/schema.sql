@@ -59,7 +59,7 @@ create table settlement.account (
 
 -- The only table that is updated on every request: no second index, so each update can be HOT.
 create table settlement.balance (
-  account_id bigint primary key references settlement.account,
+  account_id bigint primary key,
   dr bigint not null default 0 check (dr >= 0),
   cr bigint not null default 0 check (cr >= 0),
   held bigint not null default 0 check (held >= 0),
@@ -67,7 +67,7 @@ create table settlement.balance (
   floored boolean not null,
   earns boolean not null,                           -- requests may be paid to it: a host's
   constraint no_overdraft check (not floored or cr - dr - held >= 0)
-) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, fillfactor = 20);
 
 -- What a deployment's books are after a restore: a new era, in which every writer begins a chain of
 -- its own, so that two histories that parted at the restore are never taken for one.
@@ -96,7 +96,7 @@ create table settlement.writer (
 
 -- One row per commit of a writer: hash = sha256(header, hash of the one before, root of its rows).
 create table settlement.batch (
-  writer_id integer not null references settlement.writer,
+  writer_id integer not null,
   seq bigint not null check (seq > 0),
   epoch integer not null,
   n integer not null check (n > 0),
@@ -112,10 +112,10 @@ create table settlement.batch (
 -- A lease is a hold for many requests of a user; it is spent in parts, and it alone expires.
 create table settlement.hold (
   hold_id uuid primary key,
-  account_id bigint not null references settlement.account,
+  account_id bigint not null,
   amount bigint not null check (amount > 0),
   purpose text not null check (purpose in ('request', 'lease', 'payout')),
-  writer_id integer not null references settlement.writer,
+  writer_id integer not null,
   epoch integer not null,
   state text not null default 'open' check (state in ('open', 'captured', 'voided')),
   captured bigint not null default 0 check (captured >= 0),
@@ -126,13 +126,13 @@ create table settlement.hold (
     case state when 'open' then released = 0 and (captured = 0 or purpose = 'lease')
          when 'voided' then captured = 0 and released = amount
          else captured + released = amount end)
-) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 50);
 create index hold_open on settlement.hold (writer_id, purpose) where state = 'open';
 create index hold_expiring on settlement.hold (expires_at)
   where state = 'open' and purpose = 'lease';
 
 create table settlement.hold_event (
-  hold_id uuid not null references settlement.hold,
+  hold_id uuid not null,
   event text not null check (event in ('placed', 'voided')),
   reason text,
   available_after bigint not null,
@@ -291,7 +291,7 @@ create table settlement.txn (
   effective_on date not null,
   external_ref text unique,
   reverses uuid unique references settlement.txn,
-  hold_id uuid references settlement.hold,          -- the hold that it captured, or a part of it
+  hold_id uuid,                                     -- the hold that it captured, or a part of it
   hold_captured bigint check (hold_captured > 0),
   available_after bigint,                                     -- of the hold's account
   actor text not null,
@@ -353,17 +353,17 @@ $$;
 create view settlement.hold_flow as
   select h.account_id, h.hold_id,
          case e.event when 'placed' then h.amount else h.captured - h.amount end as held,
-         e.writer_id, e.batch_seq, e.ord
+         e.writer_id, e.batch_seq, e.ord, e.event as kind, e.hold_id as cause_id
     from settlement.hold_event e join settlement.hold h using (hold_id)
   union all
   select h.account_id, h.hold_id,
          case h.purpose when 'lease' then -c.gross else -h.amount end, c.writer_id, c.batch_seq,
-         c.ord
+         c.ord, 'charge', c.request_id
     from settlement.charge c join settlement.hold h using (hold_id)
   union all
   select h.account_id, h.hold_id,
          case h.purpose when 'lease' then -x.hold_captured else -h.amount end, x.writer_id,
-         x.batch_seq, x.ord
+         x.batch_seq, x.ord, x.kind, x.txn_id
     from settlement.txn x join settlement.hold h using (hold_id);
 
 -- What one row contributes to its batch's hash: all that stands in it, in a fixed order. These
@@ -388,7 +388,10 @@ language sql stable as $$
     coalesce(to_json(p_reason)::text, '-'), p_available, p_writer, p_epoch, p_seq, p_ord), 'UTF8'))
 $$;
 
-create function settlement.batch_leaves_v2(p_writer integer, p_seq bigint)
+-- The leaves of a batch's rows; who knows its charges' first and last name spares the other days.
+create function settlement.batch_leaves_v2(p_writer integer, p_seq bigint,
+  p_first uuid default '00000000-0000-0000-0000-000000000000',
+  p_last uuid default 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 returns table (ord integer, leaf bytea)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -398,6 +401,7 @@ begin
     c.operator_account, c.gross, c.operator_share, c.treasury_share, c.split_bps, c.user_entry,
     c.operator_entry, c.treasury_entry, c.user_balance_after, c.writer_id, c.batch_seq, c.ord)
     from settlement.charge c where c.writer_id = p_writer and c.batch_seq = p_seq
+     and c.request_id between p_first and p_last
   union all
   select e.ord, settlement.hold_leaf_v2(e.hold_id, e.event, h.account_id, h.amount, h.purpose,
     h.expires_at, e.reason, e.available_after, e.writer_id, e.epoch, e.batch_seq, e.ord)
@@ -445,8 +449,9 @@ create trigger only_grows before update or delete or truncate on settlement.chai
 
 -- Who is calling, also from inside a function that runs as its owner: there current_user is the
 -- owner, but the setting stays what SET ROLE made it, and a login needs to be a member for that.
+-- Without a setting of its own it costs its callers nothing.
 create function settlement.caller_role_v1() returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable as $$
   select coalesce(nullif(current_setting('role'), 'none'), session_user::text)
 $$;
 
@@ -457,8 +462,9 @@ $$;
 create function settlement.claim_head_v2(
   p_writer integer, p_epoch integer, p_seen_seq bigint, p_seen_hash bytea)
 returns settlement.writer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql as $$
 declare
+  v_role constant text := settlement.caller_role_v1();
   w settlement.writer;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
@@ -470,11 +476,10 @@ begin
   end if;
   if w.role is null then
     -- A name of before writers belonged to roles: whoever posts first has it.
-    w.role := settlement.caller_role_v1();
-    update settlement.writer x set role = w.role where x.writer_id = p_writer;
-  elsif w.role <> settlement.caller_role_v1() then
-    raise exception 'writer % is not the writer of %', p_writer, settlement.caller_role_v1()
-      using errcode = 'PL006';
+    w.role := v_role;
+    update settlement.writer x set role = v_role where x.writer_id = p_writer;
+  elsif w.role <> v_role then
+    raise exception 'writer % is not the writer of %', p_writer, v_role using errcode = 'PL006';
   end if;
   if coalesce(p_seen_seq, w.head_seq) > 0 and not exists (
       select from settlement.batch x where x.writer_id = p_writer
@@ -489,16 +494,18 @@ $$;
 -- Links a batch of so many rows to the writer's chain; returns its number and hash.
 create function settlement.close_batch_v2(
   w settlement.writer, p_n integer, p_leaves bytea, p_now timestamptz, out seq bigint, out hash bytea)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql as $$
 declare
   v_root constant bytea := settlement.batch_root_v2(p_leaves);
 begin
   seq := w.head_seq + 1;
   hash := settlement.batch_hash_v2(w.writer_id, w.epoch, seq, p_n, w.head_rows, p_now, w.head_hash,
                                    v_root);
-  insert into settlement.batch (writer_id, seq, epoch, n, rows_before, root, prev_hash, hash,
-    created_at)
-  values (w.writer_id, seq, w.epoch, p_n, w.head_rows, v_root, w.head_hash, hash, p_now);
+  with linked as (
+    insert into settlement.batch (writer_id, seq, epoch, n, rows_before, root, prev_hash, hash,
+      created_at)
+    values (w.writer_id, seq, w.epoch, p_n, w.head_rows, v_root, w.head_hash, hash, p_now)
+  )
   update settlement.writer x
      set head_seq = close_batch_v2.seq, head_hash = close_batch_v2.hash,
          head_rows = w.head_rows + p_n
@@ -738,7 +745,7 @@ create function settlement.write_charges_v2(
   w settlement.writer, p_requests uuid[], p_holds uuid[], p_users bigint[], p_operators bigint[],
   p_gross bigint[], p_bps integer[], m_account bigint[], m_version bigint[], m_balance bigint[],
   out written bigint, out leaves bytea, out balances bigint[])
-language plpgsql set search_path = pg_catalog, pg_temp
+language plpgsql
 set enable_nestloop = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 set jit = off as $$
 #variable_conflict use_column
@@ -810,8 +817,6 @@ declare
   v_seq constant bigint := w.head_seq + 1;
   v_treasury constant bigint := w.treasury_account;
   v_charges constant integer := cardinality(p_requests);
-  v_low uuid;
-  v_high uuid;
   v_touched bigint[];
   v_unusual boolean;
   v_balances bigint[];
@@ -841,15 +846,19 @@ begin
   end if;
 
   if v_charges > 0 then
-    select x.low, least(x.high, settlement.uuid_floor_v1(clock_timestamp() + interval '5 minutes'))
-      into v_low, v_high from settlement.charge_window x;
     with
+    span as materialized (
+      select x.low, least(x.high, settlement.uuid_floor_v1(
+               clock_timestamp() + interval '5 minutes')) as high
+        from settlement.charge_window x
+    ),
     asked as materialized (
       select o.id, o.hold, o.payer, o.operator, o.gross,
              o.gross / 10000 * o.bps + o.gross % 10000 * o.bps / 10000 as share
         from unnest(p_requests, p_request_holds, p_users, p_operators, p_gross, p_bps)
              as o (id, hold, payer, operator, gross, bps)
-       where o.id >= v_low and o.id < v_high and get_byte(uuid_send(o.id), 6) / 16 = 7
+       cross join span k
+       where o.id >= k.low and o.id < k.high and get_byte(uuid_send(o.id), 6) / 16 = 7
          and o.gross between 0 and c_large_amount
     ),
     -- A lease stays open and may be spent again; any other hold ends and gives back the rest. Only
@@ -1219,6 +1228,7 @@ declare
   a integer; b integer; h integer; t integer; v_treasury integer;
   v_done integer; v_n integer := 0; v_code text; v_left bigint; v_share bigint; v_taken numeric;
   v_back numeric;
+  v_charged uuid[]; v_first uuid; v_last uuid;
 begin
   select * into o_verb, o_id, o_hold, o_account, o_operator, o_amount, o_bps, o_purpose, o_until,
          o_reason, o_ref, o_reverses, o_refunds, o_hash, o_problem, o_first, o_last, q_debit,
@@ -1516,10 +1526,12 @@ begin
    where o.verb = 'charge' and o.ord is not null
   on conflict do nothing;
   get diagnostics v_rows = row_count;
-  if v_rows <> (select count(*) from unnest(o_verb, r_ord) as o (verb, ord)
-                 where o.verb = 'charge' and o.ord is not null) then
+  v_charged := array(select o.id from unnest(o_verb, o_id, r_ord) as o (verb, id, ord)
+                      where o.verb = 'charge' and o.ord is not null order by o.id);
+  if v_rows <> cardinality(v_charged) then
     raise exception 'another writer took the same name' using errcode = '40001';
   end if;
+  v_first := v_charged[1]; v_last := v_charged[v_rows];
   update settlement.hold x
      set state = d.state, captured = d.captured,
          released = case d.state when 'open' then 0 else x.amount - d.captured end
@@ -1537,9 +1549,11 @@ begin
                  sum(s.held)::bigint as held, sum(s.n)::bigint as n
             from (select f.account_id, f.dr, f.cr, 0 as held, 1 as n from settlement.entry f
                    where f.writer_id = p_writer and f.batch_seq = v_seq
+                     and (f.kind <> 'charge' or f.cause_id between v_first and v_last)
                   union all
                   select f.account_id, 0, 0, f.held, 0 from settlement.hold_flow f
-                   where f.writer_id = p_writer and f.batch_seq = v_seq) as s
+                   where f.writer_id = p_writer and f.batch_seq = v_seq
+                     and (f.kind <> 'charge' or f.cause_id between v_first and v_last)) as s
            group by s.account_id) as d
    where x.account_id = d.account_id;
   if exists (select from unnest(a_id, a_dr, a_cr, a_held, a_version)
@@ -1549,7 +1563,7 @@ begin
     raise exception 'what was written is not what was decided' using errcode = 'PL004';
   end if;
   v_closed := settlement.close_batch_v2(w, v_n, (select string_agg(x.leaf, ''::bytea order by x.ord)
-    from settlement.batch_leaves_v2(p_writer, v_seq) as x), v_now);
+    from settlement.batch_leaves_v2(p_writer, v_seq, v_first, v_last) as x), v_now);
   return query select r_code, r_told, v_closed.seq, v_closed.hash;
 end
 $$;
@@ -2483,6 +2497,36 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
             from settlement.hold_event) as r
     left join settlement.batch b on b.writer_id = r.writer_id and b.seq = r.batch_seq
    where b.seq is null or b.epoch <> r.epoch or b.created_at <> r.at
+  union all
+  select 'refund is its posts', format('request %s: %s refunded, posts say %s', r.request_id,
+         r.refunded, coalesce(p.amount, 0))
+    from settlement.refund r
+    left join (select x.refunds, f.user_account, sum(t.amount) as amount
+                 from settlement.txn x
+                 join settlement.refund f on f.request_id = x.refunds
+                 join settlement.transfer t on t.txn_id = x.txn_id and t.credit = f.user_account
+                group by x.refunds, f.user_account) as p on p.refunds = r.request_id
+   where r.refunded <> coalesce(p.amount, 0)
+  union all
+  select 'refund is its posts', format('nothing is remembered of what %s refunds', x.txn_id)
+    from settlement.txn x
+   where x.refunds is not null
+     and not exists (select from settlement.refund r where r.request_id = x.refunds)
+  union all
+  select 'what is named is there', format('%s %s', r.kind, r.name)
+    from (select 'balance of account' as kind, b.account_id::text as name from settlement.balance b
+           where not exists (select from settlement.account a where a.account_id = b.account_id)
+          union all select 'hold', h.hold_id::text from settlement.hold h
+           where not exists (select from settlement.account a where a.account_id = h.account_id)
+              or not exists (select from settlement.writer w where w.writer_id = h.writer_id)
+          union all select 'event of hold', e.hold_id::text from settlement.hold_event e
+           where not exists (select from settlement.hold h where h.hold_id = e.hold_id)
+          union all select 'capture of hold', x.hold_id::text from settlement.txn x
+           where x.hold_id is not null
+             and not exists (select from settlement.hold h where h.hold_id = x.hold_id)
+          union all select 'batch', format('%s of writer %s', b.seq, b.writer_id)
+            from settlement.batch b
+           where not exists (select from settlement.writer w where w.writer_id = b.writer_id)) as r
 $$;
 grant execute on function settlement.check_books_v1()
   to pod_coordinator, pod_indexer, pod_settlement, pod_finance;

@@ -100,7 +100,7 @@ class EverydayRoad:
             stop_if_told(error, self._writer)
             raise
         assert row is not None, "a batch is answered"
-        self._seen = Head(seq=row["head_seq"], hash=row["head_hash"])
+        self._see(Head(seq=row["head_seq"], hash=row["head_hash"]))
         outcomes = [
             Outcome(code=Code.APPLIED, balance_microusdc=balance)
             for balance in row["balances"] or ()
@@ -112,8 +112,13 @@ class EverydayRoad:
 
     async def _apply(self, conn: CallConn, operations: Sequence[Operation]) -> list[Outcome]:
         applied: Applied = await apply_after(conn, self._writer, self._seen, operations)
-        self._seen = applied.head
+        self._see(applied.head)
         return applied.outcomes
+
+    def _see(self, head: Head) -> None:
+        """The newest the books have told; answers of two batches may come in any order."""
+        if head.seq > self._seen.seq:
+            self._seen = head
 
     def _charge_columns(self, charges: Sequence[Charge]) -> tuple[list[Any], ...]:
         return (

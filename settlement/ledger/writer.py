@@ -1,9 +1,10 @@
-"""Group commit: many callers, one transaction at a time.
+"""Group commit: many callers, few transactions.
 
 Whatever arrives while a commit is in flight travels in the next one, so at low load a batch is one
 operation and under load it grows by itself; there is no timer. A caller hears its outcome after the
-commit that holds it is durable. Where many wait, half of them travel: then the callers of one half
-are answered, and ask again, while the database works on the other half, and neither side idles.
+commit that holds it is durable. Where many wait, two batches are on their way, each with half of
+what is asked for: the second waits in the database for the writer's head, so the database never
+waits for us, and the callers of one half are told, and ask again, while it works on the other.
 
 When the answer is lost (a broken connection, a restarting server) nobody knows whether the commit
 happened: the same batch is sent again with the same ids, and what had survived answers `REPLAYED`.
@@ -15,8 +16,8 @@ With a batch size of 1 (strict mode) every operation is a transaction of its own
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -34,7 +35,7 @@ from settlement.ledger.store import WriterFenced
 BATCH_SIZE: Final = 500
 # Below that many, what a commit costs whatever its size weighs more than working side by side.
 _WORTH_HALVING: Final = 48
-_TURNS_APART: Final = 3
+_AT_ONCE: Final = 2
 QUEUE_SIZE: Final = 2_000
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 1.0
@@ -90,11 +91,14 @@ class GroupCommit:
         self._queue_size = queue_size
         self._give_up_seconds = give_up_seconds
         self._queue: deque[_Waiting] = deque()
-        self._arrived = asyncio.Event()
+        self._changed = asyncio.Event()
         self._ended: PodError | None = None
         self._task: asyncio.Task[None] | None = None
-        self._connections = AsyncExitStack()
-        self._conn: CallConn | None = None
+        self._commits: set[asyncio.Task[None]] = set()
+        self._sent = 0  # operations in those
+        # They keep their connections, so there are never more of them than the pool has.
+        self._at_once = min(_AT_ONCE, pool.get_max_size())
+        self._connections: list[_Connection] = []
 
     async def __aenter__(self) -> "GroupCommit":
         assert self._task is None, "a group commit lives once"
@@ -109,11 +113,15 @@ class GroupCommit:
     ) -> None:
         assert self._task is not None, "entered before it is left"
         self._ended = self._ended or WriterClosed(writer=self.writer.name)
-        self._arrived.set()
+        self._changed.set()
         try:
             await self._task
         finally:
-            await self._disconnect()
+            for commit in self._commits:
+                commit.cancel()  # there are some only when this wait was cancelled
+            await asyncio.gather(*self._commits, return_exceptions=True)
+            while self._connections:
+                await self._connections.pop().close()
 
     @property
     def waiting(self) -> int:
@@ -134,52 +142,59 @@ class GroupCommit:
             raise WriterBusy(waiting=len(self._queue))
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(operation=operation, answer=answer))
-        self._arrived.set()
+        self._changed.set()
         return await answer
 
     async def _run(self) -> None:
-        """Commit batch after batch; the next is on its way when callers of the last are told."""
-        tell: Callable[[], None] = _nothing
-        untold = 0
+        """Send batch after batch until nothing more can come."""
         while True:
-            if not self._queue:
-                tell()
-                tell, untold = _nothing, 0
-                if self._ended is not None and not self._queue:
-                    return
-                await self._arrived.wait()
-                self._arrived.clear()
-                continue
-            batch = self._next_batch(untold)
-            commit = asyncio.ensure_future(self._commit(batch))
-            await asyncio.sleep(0)  # it is sent now
-            tell()
-            tell, untold = await commit, len(batch)
+            while size := self._due():
+                batch = [self._queue.popleft() for _ in range(size)]
+                self._sent += size
+                commit = asyncio.create_task(self._commit(batch))
+                self._commits.add(commit)
+                commit.add_done_callback(partial(self._committed, size))
+            if self._ended is not None and not self._queue and not self._commits:
+                return
+            await self._changed.wait()
+            self._changed.clear()
 
-    def _next_batch(self, untold: int) -> list[_Waiting]:
-        """All that waits; or half, where it is nearly all there is, so that two halves take turns.
+    def _committed(self, size: int, commit: "asyncio.Task[None]") -> None:
+        self._sent -= size
+        self._commits.discard(commit)
+        self._changed.set()
 
-        `untold` is how many hear of the last batch while this one is on its way, and may ask again.
+    def _due(self) -> int:
+        """How many operations the batch that is to be sent now has; 0: none is to be sent.
+
+        All that wait; or half of all that are asked for, where that is worth it. The second of two
+        batches is sent when it has at least half of its half: the database has the first to do.
         """
-        size = len(self._queue)
-        if size >= _WORTH_HALVING and untold < size // _TURNS_APART:
-            size = (size + 1) // 2
-        return [self._queue.popleft() for _ in range(min(size, self._batch_size))]
+        waiting, half = len(self._queue), (len(self._queue) + self._sent + 1) // 2
+        if 2 * half < _WORTH_HALVING:
+            due = waiting if not self._commits else 0
+        elif not self._commits:
+            due = min(waiting, half)
+        else:
+            due = half if len(self._commits) < self._at_once and 2 * waiting >= half else 0
+        return min(due, waiting, self._batch_size)
 
-    async def _commit(self, batch: list[_Waiting]) -> Callable[[], None]:
-        """Commit a batch; what it returns tells everyone in it. Never raises."""
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        """Commit a batch and tell everyone in it. Never raises."""
         try:
             if isinstance(self._ended, WriterFenced):
                 raise self._ended
             outcomes = await self._apply_until_known([waiting.operation for waiting in batch])
-        except WriterFenced as fenced:
-            self._ended = fenced
-            return partial(_tell_all, batch, fenced)
         except PodError as error:
-            return partial(_tell_all, batch, error)
-        except Exception as error:  # the caller gets it: this loop must outlive it
-            return await self._isolate(batch, error)
-        return partial(_tell_each, batch, outcomes)
+            if isinstance(error, WriterFenced):
+                self._ended = error
+            for waiting in batch:
+                waiting.fail(error)
+        except Exception as error:  # the caller gets it: nobody else looks after this task
+            await self._isolate(batch, error)
+        else:
+            for waiting, outcome in zip(batch, outcomes, strict=True):
+                waiting.settle(outcome)
 
     async def _apply_until_known(self, operations: Sequence[Operation]) -> list[Outcome]:
         """Apply once, however often that takes: ids make a second time a replay."""
@@ -188,45 +203,52 @@ class GroupCommit:
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                return await self._road.apply(await self._connected(), operations)
+                async with self._connected() as conn:
+                    return await self._road.apply(conn, operations)
             except TRANSIENT as error:
-                await self._disconnect()
                 _log.warning("books_resubmit", operations=len(operations), problem=str(error))
                 if loop.time() >= deadline:
                     raise DatabaseUnavailable(problem=str(error)) from error
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
 
-    async def _connected(self) -> CallConn:
-        """The connection that is kept, for one round trip a batch."""
-        if self._conn is None:
-            self._conn = await self._connections.enter_async_context(calling(self._pool))
-        return self._conn
+    @asynccontextmanager
+    async def _connected(self) -> AsyncGenerator[CallConn]:
+        """A connection that is kept as long as it works, for one round trip a batch."""
+        kept = self._connections.pop() if self._connections else await _Connection.open(self._pool)
+        try:
+            yield kept.conn
+        except TRANSIENT:
+            await kept.close()
+            raise
+        except BaseException:
+            self._connections.append(kept)
+            raise
+        self._connections.append(kept)
 
-    async def _disconnect(self) -> None:
-        self._conn = None
-        with suppress(*TRANSIENT):
-            await self._connections.aclose()
-
-    async def _isolate(self, batch: list[_Waiting], error: Exception) -> Callable[[], None]:
+    async def _isolate(self, batch: list[_Waiting], error: Exception) -> None:
         """Halve a batch that fails as a whole, until the poisoned operation is alone."""
         if len(batch) == 1:
             _log.error("books_poisoned", problem=str(error), kind=type(error).__name__)
-            return partial(batch[0].fail, error)
+            batch[0].fail(error)
+            return
         middle = len(batch) // 2
-        (await self._commit(batch[:middle]))()
-        return await self._commit(batch[middle:])
+        await self._commit(batch[:middle])
+        await self._commit(batch[middle:])
 
 
-def _nothing() -> None:
-    """Nobody waits for an answer."""
+@dataclass(frozen=True, kw_only=True)
+class _Connection:
+    """A connection taken out of the pool for as long as it works."""
 
+    conn: CallConn
+    _held: AsyncExitStack
 
-def _tell_each(batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
-    for waiting, outcome in zip(batch, outcomes, strict=True):
-        waiting.settle(outcome)
+    @classmethod
+    async def open(cls, pool: Pool) -> "_Connection":
+        held = AsyncExitStack()
+        return cls(conn=await held.enter_async_context(calling(pool)), _held=held)
 
-
-def _tell_all(batch: Sequence[_Waiting], error: BaseException) -> None:
-    for waiting in batch:
-        waiting.fail(error)
+    async def close(self) -> None:
+        with suppress(*TRANSIENT):
+            await self._held.aclose()

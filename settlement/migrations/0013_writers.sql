@@ -1,10 +1,16 @@
 -- The beginning and the end of every batch, whichever function writes it; and how a posting process
--- is opened, shown to be alive, and fenced.
+-- is opened, shown to be alive, and fenced. What only functions call runs with their search_path.
 set local role pod_owner;
 
 -- Every door now asks claim_head_v2 first, which says the same without a trigger.
 drop trigger keep_writer on settlement.batch;
 drop function settlement.keep_writer_v1();
+
+-- The role of whoever calls, as before; without a setting of its own it costs its callers nothing.
+create or replace function settlement.caller_role_v1() returns text
+language sql stable as $$
+  select coalesce(nullif(current_setting('role'), 'none'), session_user::text)
+$$;
 
 -- Locks the writer's head and returns it. Raises PL001 when this life of the writer is over, or the
 -- books have lost the last batch the caller saw (null: it saw none), PL006 when the writer belongs
@@ -13,8 +19,9 @@ drop function settlement.keep_writer_v1();
 create function settlement.claim_head_v2(
   p_writer integer, p_epoch integer, p_seen_seq bigint, p_seen_hash bytea)
 returns settlement.writer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql as $$
 declare
+  v_role constant text := settlement.caller_role_v1();
   w settlement.writer;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
@@ -26,11 +33,10 @@ begin
   end if;
   if w.role is null then
     -- A name of before writers belonged to roles: whoever posts first has it.
-    w.role := settlement.caller_role_v1();
-    update settlement.writer x set role = w.role where x.writer_id = p_writer;
-  elsif w.role <> settlement.caller_role_v1() then
-    raise exception 'writer % is not the writer of %', p_writer, settlement.caller_role_v1()
-      using errcode = 'PL006';
+    w.role := v_role;
+    update settlement.writer x set role = v_role where x.writer_id = p_writer;
+  elsif w.role <> v_role then
+    raise exception 'writer % is not the writer of %', p_writer, v_role using errcode = 'PL006';
   end if;
   if coalesce(p_seen_seq, w.head_seq) > 0 and not exists (
       select from settlement.batch x where x.writer_id = p_writer
@@ -45,16 +51,18 @@ $$;
 -- Links a batch of so many rows to the writer's chain; returns its number and hash.
 create function settlement.close_batch_v2(
   w settlement.writer, p_n integer, p_leaves bytea, p_now timestamptz, out seq bigint, out hash bytea)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql as $$
 declare
   v_root constant bytea := settlement.batch_root_v2(p_leaves);
 begin
   seq := w.head_seq + 1;
   hash := settlement.batch_hash_v2(w.writer_id, w.epoch, seq, p_n, w.head_rows, p_now, w.head_hash,
                                    v_root);
-  insert into settlement.batch (writer_id, seq, epoch, n, rows_before, root, prev_hash, hash,
-    created_at)
-  values (w.writer_id, seq, w.epoch, p_n, w.head_rows, v_root, w.head_hash, hash, p_now);
+  with linked as (
+    insert into settlement.batch (writer_id, seq, epoch, n, rows_before, root, prev_hash, hash,
+      created_at)
+    values (w.writer_id, seq, w.epoch, p_n, w.head_rows, v_root, w.head_hash, hash, p_now)
+  )
   update settlement.writer x
      set head_seq = close_batch_v2.seq, head_hash = close_batch_v2.hash,
          head_rows = w.head_rows + p_n

@@ -8,7 +8,7 @@ create function settlement.write_charges_v2(
   w settlement.writer, p_requests uuid[], p_holds uuid[], p_users bigint[], p_operators bigint[],
   p_gross bigint[], p_bps integer[], m_account bigint[], m_version bigint[], m_balance bigint[],
   out written bigint, out leaves bytea, out balances bigint[])
-language plpgsql set search_path = pg_catalog, pg_temp
+language plpgsql
 set enable_nestloop = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 set jit = off as $$
 #variable_conflict use_column
@@ -80,8 +80,6 @@ declare
   v_seq constant bigint := w.head_seq + 1;
   v_treasury constant bigint := w.treasury_account;
   v_charges constant integer := cardinality(p_requests);
-  v_low uuid;
-  v_high uuid;
   v_touched bigint[];
   v_unusual boolean;
   v_balances bigint[];
@@ -111,15 +109,19 @@ begin
   end if;
 
   if v_charges > 0 then
-    select x.low, least(x.high, settlement.uuid_floor_v1(clock_timestamp() + interval '5 minutes'))
-      into v_low, v_high from settlement.charge_window x;
     with
+    span as materialized (
+      select x.low, least(x.high, settlement.uuid_floor_v1(
+               clock_timestamp() + interval '5 minutes')) as high
+        from settlement.charge_window x
+    ),
     asked as materialized (
       select o.id, o.hold, o.payer, o.operator, o.gross,
              o.gross / 10000 * o.bps + o.gross % 10000 * o.bps / 10000 as share
         from unnest(p_requests, p_request_holds, p_users, p_operators, p_gross, p_bps)
              as o (id, hold, payer, operator, gross, bps)
-       where o.id >= v_low and o.id < v_high and get_byte(uuid_send(o.id), 6) / 16 = 7
+       cross join span k
+       where o.id >= k.low and o.id < k.high and get_byte(uuid_send(o.id), 6) / 16 = 7
          and o.gross between 0 and c_large_amount
     ),
     -- A lease stays open and may be spent again; any other hold ends and gives back the rest. Only

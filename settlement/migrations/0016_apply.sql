@@ -43,6 +43,7 @@ declare
   a integer; b integer; h integer; t integer; v_treasury integer;
   v_done integer; v_n integer := 0; v_code text; v_left bigint; v_share bigint; v_taken numeric;
   v_back numeric;
+  v_charged uuid[]; v_first uuid; v_last uuid;
 begin
   select * into o_verb, o_id, o_hold, o_account, o_operator, o_amount, o_bps, o_purpose, o_until,
          o_reason, o_ref, o_reverses, o_refunds, o_hash, o_problem, o_first, o_last, q_debit,
@@ -340,10 +341,12 @@ begin
    where o.verb = 'charge' and o.ord is not null
   on conflict do nothing;
   get diagnostics v_rows = row_count;
-  if v_rows <> (select count(*) from unnest(o_verb, r_ord) as o (verb, ord)
-                 where o.verb = 'charge' and o.ord is not null) then
+  v_charged := array(select o.id from unnest(o_verb, o_id, r_ord) as o (verb, id, ord)
+                      where o.verb = 'charge' and o.ord is not null order by o.id);
+  if v_rows <> cardinality(v_charged) then
     raise exception 'another writer took the same name' using errcode = '40001';
   end if;
+  v_first := v_charged[1]; v_last := v_charged[v_rows];
   update settlement.hold x
      set state = d.state, captured = d.captured,
          released = case d.state when 'open' then 0 else x.amount - d.captured end
@@ -361,9 +364,11 @@ begin
                  sum(s.held)::bigint as held, sum(s.n)::bigint as n
             from (select f.account_id, f.dr, f.cr, 0 as held, 1 as n from settlement.entry f
                    where f.writer_id = p_writer and f.batch_seq = v_seq
+                     and (f.kind <> 'charge' or f.cause_id between v_first and v_last)
                   union all
                   select f.account_id, 0, 0, f.held, 0 from settlement.hold_flow f
-                   where f.writer_id = p_writer and f.batch_seq = v_seq) as s
+                   where f.writer_id = p_writer and f.batch_seq = v_seq
+                     and (f.kind <> 'charge' or f.cause_id between v_first and v_last)) as s
            group by s.account_id) as d
    where x.account_id = d.account_id;
   if exists (select from unnest(a_id, a_dr, a_cr, a_held, a_version)
@@ -373,7 +378,7 @@ begin
     raise exception 'what was written is not what was decided' using errcode = 'PL004';
   end if;
   v_closed := settlement.close_batch_v2(w, v_n, (select string_agg(x.leaf, ''::bytea order by x.ord)
-    from settlement.batch_leaves_v2(p_writer, v_seq) as x), v_now);
+    from settlement.batch_leaves_v2(p_writer, v_seq, v_first, v_last) as x), v_now);
   return query select r_code, r_told, v_closed.seq, v_closed.hash;
 end
 $$;

@@ -164,6 +164,36 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
             from settlement.hold_event) as r
     left join settlement.batch b on b.writer_id = r.writer_id and b.seq = r.batch_seq
    where b.seq is null or b.epoch <> r.epoch or b.created_at <> r.at
+  union all
+  select 'refund is its posts', format('request %s: %s refunded, posts say %s', r.request_id,
+         r.refunded, coalesce(p.amount, 0))
+    from settlement.refund r
+    left join (select x.refunds, f.user_account, sum(t.amount) as amount
+                 from settlement.txn x
+                 join settlement.refund f on f.request_id = x.refunds
+                 join settlement.transfer t on t.txn_id = x.txn_id and t.credit = f.user_account
+                group by x.refunds, f.user_account) as p on p.refunds = r.request_id
+   where r.refunded <> coalesce(p.amount, 0)
+  union all
+  select 'refund is its posts', format('nothing is remembered of what %s refunds', x.txn_id)
+    from settlement.txn x
+   where x.refunds is not null
+     and not exists (select from settlement.refund r where r.request_id = x.refunds)
+  union all
+  select 'what is named is there', format('%s %s', r.kind, r.name)
+    from (select 'balance of account' as kind, b.account_id::text as name from settlement.balance b
+           where not exists (select from settlement.account a where a.account_id = b.account_id)
+          union all select 'hold', h.hold_id::text from settlement.hold h
+           where not exists (select from settlement.account a where a.account_id = h.account_id)
+              or not exists (select from settlement.writer w where w.writer_id = h.writer_id)
+          union all select 'event of hold', e.hold_id::text from settlement.hold_event e
+           where not exists (select from settlement.hold h where h.hold_id = e.hold_id)
+          union all select 'capture of hold', x.hold_id::text from settlement.txn x
+           where x.hold_id is not null
+             and not exists (select from settlement.hold h where h.hold_id = x.hold_id)
+          union all select 'batch', format('%s of writer %s', b.seq, b.writer_id)
+            from settlement.batch b
+           where not exists (select from settlement.writer w where w.writer_id = b.writer_id)) as r
 $$;
 
 reset role;

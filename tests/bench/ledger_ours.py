@@ -121,12 +121,16 @@ async def _lease(pool: Pool, users: list[AccountName]) -> dict[AccountName, UUID
 async def push(
     dsn: str, names: Names, meter: Meter, *, in_flight: int, seconds: float, by_id: bool = False
 ) -> dict[str, Number]:
-    """Settle with so many requests in flight; `names` says over whom, `by_id` with own holds."""
+    """Settle with so many requests in flight; `names` says over whom, `by_id` with own holds.
+
+    Raises AssertionError when the warm-up is not settled.
+    """
     client = _holding_client if by_id else _client
     pool = await open_pool(dsn, role="pod_coordinator", application="bench", size=2)
     try:
         writer = await store.open_writer(pool, _WRITER)
         async with GroupCommit(pool, writer) as books:
+            await _meet(books, names)
             await _run(client, books, names, in_flight, _WARM_UP_SECONDS)
             commits = int(await meter.connection.fetchval(_COMMITS))
             before = await meter.read()
@@ -151,6 +155,16 @@ async def push(
 async def broken_rules(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
     """What the check of the books finds wrong after all that."""
     return [row["rule"] for row in await connection.fetch(_CHECK)]
+
+
+async def _meet(books: GroupCommit, names: Names) -> None:
+    """Charge every user once: a process that has run for a while has met them all before."""
+    chance = random.Random()
+    for at in range(0, len(names.users), _LEASES_AT_ONCE):
+        users = names.users[at : at + _LEASES_AT_ONCE]
+        charges = [_charge(new_id(_CLOCK), names.leases[u], u, names, chance) for u in users]
+        charged = await asyncio.gather(*(books.submit(charge) for charge in charges))
+        assert all(outcome.done for outcome in charged)
 
 
 _Client = Callable[[GroupCommit, Names, float, _Tally], Coroutine[None, None, None]]

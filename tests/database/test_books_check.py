@@ -36,6 +36,23 @@ DAMAGES = {
         " where state = 'open' and captured = 0",
         "hold is its events",
     ),
+    "a hold of a writer nobody opened": (
+        "update settlement.hold set writer_id = 1000 where state = 'open'",
+        "what is named is there",
+    ),
+    "a balance of nobody": (
+        "insert into settlement.balance (account_id, floored, earns) values (1000, false, false)",
+        "what is named is there",
+    ),
+    "a hold that is gone": (
+        "alter table settlement.hold disable trigger nothing_lost;delete from settlement.hold",
+        "what is named is there",
+    ),
+    "a batch of nobody": (
+        "alter table settlement.batch disable trigger only_grows;"
+        "update settlement.batch set writer_id = 1000",
+        "what is named is there",
+    ),
     "a host that earns nothing": (
         "update settlement.balance b set earns = not earns from settlement.account a"
         " where a.account_id = b.account_id and a.kind = 'host'",

@@ -256,6 +256,9 @@ class _LosesAnswers:
     async def open(cls, books: Books) -> "_LosesAnswers":
         return cls(await open_pool(books.database.dsn, role="pod_coordinator", application="lost"))
 
+    def get_max_size(self) -> int:
+        return self._pool.get_max_size()
+
     def acquire(self) -> "_LosingAcquire":
         lose, self._lost = not self._lost, True
         return _LosingAcquire(self._pool, lose=lose)
@@ -296,6 +299,9 @@ class _Hasty:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    def get_max_size(self) -> int:
+        return self._pool.get_max_size()
 
     def acquire(self) -> "_HastyAcquire":
         return _HastyAcquire(self._pool)

@@ -25,11 +25,11 @@ USERS, HOSTS, BATCH, BATCHES, ROUNDS = 300, 30, 250, 42, 5
 CHARGES = BATCH * BATCHES * ROUNDS
 _OPTIONS = {
     "balance": {
-        "fillfactor=50",
+        "fillfactor=20",
         "autovacuum_vacuum_scale_factor=0",
         "autovacuum_vacuum_threshold=20000",
     },
-    "hold": {"fillfactor=70", "autovacuum_vacuum_scale_factor=0.02"},
+    "hold": {"fillfactor=50", "autovacuum_vacuum_scale_factor=0.02"},
     "writer": {"fillfactor=50"},
 }
 _TABLES = """

@@ -125,7 +125,6 @@ async def test_settling_writes_where_it_must_and_looks_nowhere(month: Books) -> 
         assert await plans.looks_and_rows(tx) == {days.partition_of(yesterday): (0, 5)}
 
 
-@pytest.mark.xfail(reason="apply_v2 reads its own batch by (writer, seq), which every day may have")
 async def test_applying_looks_into_the_days_it_writes_to(month: Books) -> None:
     async with fresh(month) as pool, transaction(pool) as tx:
         (outcome,) = await store.apply(tx, month.writer, [charge(month, factories.request_id())])

@@ -93,3 +93,29 @@ async def test_no_hand_refunds_more_than_was_paid(books: Books) -> None:
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await books.execute(statement, role="pod_settlement")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "update settlement.refund set refunded = refunded - 1",
+        "delete from settlement.refund",
+        "update settlement.txn set refunds = null where refunds is not null",
+    ],
+)
+async def test_what_is_remembered_of_refunds_is_checked(books: Books, damage: str) -> None:
+    request_id = await paid(books)
+    await books.apply(refund(books, request_id, before=0, amount=400))
+    admin = await asyncpg.connect(books.database.dsn)
+    undone = admin.transaction()
+    await undone.start()
+    try:
+        await admin.execute("set local session_replication_role = replica")
+        check = "select rule from settlement.check_books_v1()"
+        assert await admin.fetch(check) == []
+        await admin.execute(damage)
+        found = {row["rule"] for row in await admin.fetch(check)}
+    finally:
+        await undone.rollback()
+        await admin.close()
+    assert "refund is its posts" in found

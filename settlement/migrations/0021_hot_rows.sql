@@ -1,0 +1,17 @@
+-- What every paid request writes carries no more than it must: see ADR 0029.
+set local role pod_owner;
+
+-- These rows are written by the books' own functions only, which look up (or have just made) what
+-- they name; a foreign key would look it up again for every row, and once more at each update of a
+-- balance or a hold. That nothing names what is not there, settlement.check_books_v1 checks.
+alter table settlement.balance drop constraint balance_account_id_fkey;
+alter table settlement.hold drop constraint hold_account_id_fkey, drop constraint hold_writer_id_fkey;
+alter table settlement.hold_event drop constraint hold_event_hold_id_fkey;
+alter table settlement.txn drop constraint txn_hold_id_fkey;
+alter table settlement.batch drop constraint batch_writer_id_fkey;
+
+-- An update in place first tidies its page, which costs as much as there are rows on it.
+alter table settlement.balance set (fillfactor = 20);
+alter table settlement.hold set (fillfactor = 50);
+
+reset role;
