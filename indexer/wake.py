@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from solders.pubkey import Pubkey
 
-_SILENT_SECONDS: Final = 20.0
+_SILENT_SECONDS: Final = 10.0  # many slots
 _RECONNECT_SECONDS: Final = 1.0
 _LARGEST_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 _HINTS: Final = frozenset({"accountNotification", "logsNotification"})
@@ -57,20 +57,21 @@ async def listen(
     mentions: Sequence[Pubkey],
     wake: Wake,
     connected: Callable[[bool], None],
+    silent_seconds: float = _SILENT_SECONDS,
 ) -> None:
     """Set the flag at every hint, connecting again for ever. Ends only by being cancelled."""
     async with aiohttp.ClientSession() as session:
         while True:
             try:
                 async with session.ws_connect(
-                    url, max_msg_size=_LARGEST_MESSAGE_BYTES, heartbeat=_SILENT_SECONDS
+                    url, max_msg_size=_LARGEST_MESSAGE_BYTES, heartbeat=silent_seconds
                 ) as socket:
                     wanted = _subscriptions(accounts, mentions)
                     for request in wanted:
                         await socket.send_json(request)
                     connected(True)
                     wake.set()  # whatever happened while nobody listened
-                    await _listen(socket, wake, len(wanted))
+                    await _listen(socket, wake, len(wanted), silent_seconds)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 _log.info("websocket_lost", problem=type(error).__name__)
             finally:
@@ -79,10 +80,12 @@ async def listen(
             await asyncio.sleep(_RECONNECT_SECONDS)
 
 
-async def _listen(socket: aiohttp.ClientWebSocketResponse, wake: Wake, wanted: int) -> None:
+async def _listen(
+    socket: aiohttp.ClientWebSocketResponse, wake: Wake, wanted: int, silent_seconds: float
+) -> None:
     subscribed: set[object] = set()
     while True:
-        async with asyncio.timeout(_SILENT_SECONDS):
+        async with asyncio.timeout(silent_seconds):
             message = await socket.receive()
         if message.type is not aiohttp.WSMsgType.TEXT:
             return

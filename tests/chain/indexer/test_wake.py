@@ -152,3 +152,53 @@ async def test_it_is_relied_on_only_when_every_subscription_is_confirmed(
         await asyncio.gather(task, return_exceptions=True)
     assert relied_on[:2] == [False, refused is None]
     assert not flag.listening
+
+
+async def test_a_silent_connection_is_made_again() -> None:
+    made = asyncio.Semaphore(0)
+
+    def connected(state: bool) -> None:
+        if state:
+            made.release()
+
+    async with server([]) as (url, _):  # it subscribes us, and never says a word
+        task = asyncio.create_task(
+            listen(
+                url,
+                accounts=[TILL, BOND],
+                mentions=[DEPLOYMENT.program_id, DEPLOYMENT.payouts],
+                wake=Wake(),
+                connected=connected,
+                silent_seconds=0.1,
+            )
+        )
+        async with asyncio.timeout(20):
+            await made.acquire()
+            await made.acquire()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_flood_of_messages_is_one_flag() -> None:
+    """Nothing is done for a message but setting the flag: a slow reader would be dropped."""
+    hint = '{"jsonrpc":"2.0","method":"logsNotification","params":{"result":"' + "x" * 1_000 + '"}}'
+    async with server([[hint] * 5_000]) as (url, _):
+        flag, ended = Wake(), asyncio.Event()
+        task = asyncio.create_task(
+            listen(
+                url,
+                accounts=[TILL, BOND],
+                mentions=[DEPLOYMENT.program_id, DEPLOYMENT.payouts],
+                wake=flag,
+                connected=lambda state: None if state else ended.set(),
+            )
+        )
+        async with asyncio.timeout(20):
+            await ended.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    loop = asyncio.get_running_loop()
+    started_seconds = loop.time()
+    await flag.wait(60)
+    assert loop.time() - started_seconds < 1
+    await flag.wait(0.01)  # however many they were, they were one flag
