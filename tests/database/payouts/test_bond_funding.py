@@ -92,6 +92,27 @@ async def test_no_bond_is_funded_at_an_address_that_is_taken(world: World) -> No
     assert await fund(world) == 0, "the address is taken"
 
 
+async def test_money_for_a_bond_that_is_over_stays_pending(world: World) -> None:
+    """A bond's address is used once: under the same code and wallet there is no second bond."""
+    operator = await world.operator(earned=0)
+    bond = BondPosted(
+        key=MovementKey(cluster="fake", signature="own", outer=0),
+        moment=ChainMoment(slot=Slot(9), block_time=NOW),
+        address=str(world.deployment.bond(operator.code, operator.wallet)),
+        code=operator.code,
+        beneficiary=str(operator.wallet),
+        amount_microusdc=BOND_AMOUNT,
+        rent_payer=str(world.key.address),
+        cooldown_seconds=1,
+    )
+    await take_in(world, bond)
+    await take_in(world, BondSeized(**_where(bond, 10), amount_microusdc=BOND_AMOUNT))
+    await world.deposit_bond(operator, 50 * USDC)
+    assert await fund(world) == 0
+    assert await world.balance(f"bond-pending:{operator.provider_id}") == (50 * USDC, 0)
+    assert await standing(world, operator) is Standing.SEIZED
+
+
 async def test_a_bond_that_came_and_went_does_not_keep_another_from_being_funded(
     world: World,
 ) -> None:
