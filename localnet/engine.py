@@ -3,9 +3,13 @@
 Blockhashes and duplicates are checked by the cluster, so LiteSVM's own checks of both are off;
 signatures are checked here. Everything a node reports about a transaction and LiteSVM does not
 (balances before and after, loaded addresses) is read around the execution.
+
+LiteSVM executes version 1 but does not read its config: the priority fee in it is taken here, from
+the payer and before execution, as a node does. The limits in it (compute units, account data, heap)
+are not held; those of compute budget instructions are, which a node ignores in version 1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -13,7 +17,7 @@ from solders.account import Account
 from solders.clock import Clock
 from solders.hash import Hash
 from solders.litesvm import LiteSVM
-from solders.message import MessageV0
+from solders.message import MessageV0, MessageV1
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import (
@@ -108,10 +112,14 @@ class Engine:
 
     def execute(self, transaction: VersionedTransaction) -> Outcome:
         """Run and keep the effects; a transaction that fails while running pays its fee."""
-        result = self._svm.send_transaction(transaction)
-        if isinstance(result, FailedTransactionMetadata):
-            return _outcome(result.meta(), result)
-        return _outcome(result, None)
+        payer, priority_fee = transaction.message.account_keys[0], _priority_fee(transaction)
+        funds = self.account(payer)
+        if priority_fee:
+            self.put(payer, _without(funds, priority_fee))
+        outcome = _outcome(self._svm.send_transaction(transaction))
+        if priority_fee and not outcome.has_executed:
+            self.put(payer, funds)
+        return _with_fee(outcome, priority_fee)
 
     def simulate(
         self,
@@ -121,6 +129,10 @@ class Engine:
         verify_signatures: bool,
     ) -> tuple[Outcome, dict[Pubkey, Account]]:
         """Run on top of `overlay` and keep nothing; also the accounts it would have written."""
+        payer, priority_fee = transaction.message.account_keys[0], _priority_fee(transaction)
+        if priority_fee:
+            funds = overlay[payer] if payer in overlay else self.account(payer)
+            overlay = overlay | {payer: _without(funds, priority_fee)}
         newest = {address: self.account(address) for address in overlay}
         try:
             for address, account in overlay.items():
@@ -131,9 +143,9 @@ class Engine:
             self._svm.with_sigverify(True)
             for address, account in newest.items():
                 self.put(address, account)
-        if isinstance(result, SimulatedTransactionInfo):
-            return _outcome(result.meta(), None), dict(result.post_accounts())
-        return _outcome(result.meta(), result), {}
+        outcome = _outcome(result)
+        after = dict(result.post_accounts()) if isinstance(result, SimulatedTransactionInfo) else {}
+        return _with_fee(outcome, priority_fee), after
 
     def program_accounts(
         self, program_id: Pubkey, code: bytes, upgrade_authority: Pubkey
@@ -208,9 +220,34 @@ def lookup_tables(transaction: VersionedTransaction) -> list[Pubkey]:
     return [lookup.account_key for lookup in message.address_table_lookups]
 
 
-def _outcome(meta: TransactionMetadata, failure: FailedTransactionMetadata | None) -> Outcome:
+def _priority_fee(transaction: VersionedTransaction) -> int:
+    """The lamports that the config of version 1 offers on top of the signatures' price."""
+    message = transaction.message
+    return (message.config.priority_fee or 0) if isinstance(message, MessageV1) else 0
+
+
+def _without(funds: Account | None, lamports: int) -> Account | None:
+    """The payer after a fee; who has not enough keeps too little for the rest of it."""
+    if funds is None:
+        return None
+    left = max(funds.lamports - lamports, 1)
+    return Account(left, funds.data, funds.owner, funds.executable, funds.rent_epoch)
+
+
+def _with_fee(outcome: Outcome, priority_fee: int) -> Outcome:
+    """What was not even begun costs nothing."""
+    return replace(outcome, fee=outcome.fee + priority_fee) if outcome.has_executed else outcome
+
+
+_Result = TransactionMetadata | FailedTransactionMetadata | SimulatedTransactionInfo
+
+
+def _outcome(result: _Result) -> Outcome:
+    meta = result if isinstance(result, TransactionMetadata) else result.meta()
+    failure = result if isinstance(result, FailedTransactionMetadata) else None
     raw = msgspec.json.decode(failure.to_json())["err"] if failure else None
     returned = meta.return_data()
+    has_executed = any(bytes(meta.signature())) or failure is None
     return Outcome(
         err=raw,
         logs=meta.logs(),
@@ -229,6 +266,6 @@ def _outcome(meta: TransactionMetadata, failure: FailedTransactionMetadata | Non
         units=meta.compute_units_consumed(),
         return_program=str(returned.program_id),
         return_data=bytes(returned.data),
-        fee=meta.fee(),
-        has_executed=any(bytes(meta.signature())) or failure is None,
+        fee=meta.fee() if has_executed else 0,
+        has_executed=has_executed,
     )

@@ -80,14 +80,16 @@ class ByHand:
         self.directory.close()
 
 
-def settings_by_hand(**embedded: int) -> Settings:
-    """localnet.toml without the program, no slot skipped but by a fault, finalized 8 behind."""
+def settings_by_hand(*, with_program: bool = False, **embedded: int) -> Settings:
+    """localnet.toml, no slot skipped but by a fault, finalized 8 behind."""
     settings = quick_settings(Path("localnet.toml"))
     calm = dataclasses.replace(
         settings.embedded, finalized_lag_slots=8, skipped_slot_every=0, slot_time_ms=200
     )
     return dataclasses.replace(
-        settings, program=None, embedded=dataclasses.replace(calm, **embedded)
+        settings,
+        program=settings.program if with_program else None,
+        embedded=dataclasses.replace(calm, **embedded),
     )
 
 
