@@ -12,6 +12,8 @@ import typer
 from rich.console import Console, Group
 from rich.table import Table
 
+from cli.index_explain import explain
+from cli.index_replay import replay
 from cli.ledger_reading import Database, database_of, read_books, told_plainly
 from cli.options import DEFAULT_DIRECTORY, AsJson, Directory
 from indexer import overview
@@ -32,6 +34,10 @@ Cluster = Annotated[
 @index.callback()
 def following() -> None:
     """The indexer: how far it has read the chain, and what waits for a person."""
+
+
+index.command("replay")(replay)
+index.command("explain")(explain)
 
 
 @index.command()

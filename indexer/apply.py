@@ -228,7 +228,7 @@ def _record(booking: Booking, booked: Sequence[Booked]) -> store.Record:
                 key=one.event.key,
                 kind=kind_of(one.event),
                 booked_as=one.booked_as,
-                facts=_facts(one.event),
+                facts=facts_of(one.event),
             )
             for one in booked
         ],
@@ -299,7 +299,7 @@ def _incident(one: Booked) -> IncidentKind | None:
 
 
 def _detail(event: Event) -> str:
-    return ", ".join(f"{name}={value}" for name, value in _facts(event).items())
+    return ", ".join(f"{name}={value}" for name, value in facts_of(event).items())
 
 
 def kind_of(event: Event) -> str:
@@ -312,7 +312,7 @@ def _kind_of_class(kind: type[Event]) -> str:
     return snake_case(kind.__name__)
 
 
-def _facts(event: Event) -> dict[str, object]:
+def facts_of(event: Event) -> dict[str, object]:
     """The event's fields as JSON, without its key."""
     facts = _fields(event)
     del facts["key"]

@@ -17,7 +17,7 @@ version is stored with each transaction, so that those read by an older one can 
 again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -115,6 +115,8 @@ class Transaction:
     movements: tuple[Movement, ...]
     # Vaults whose change the movements found did not explain; then they are UNEXPLAINED ones.
     doubted: frozenset[Vault]
+    # What each vault in it held before and after, in microunits of the mint.
+    balances: Mapping[Vault, tuple[int, int]]
     # Token accounts of our mint whose balance rose: more than ours means the money was for others.
     gained: frozenset[Pubkey]
 
@@ -170,6 +172,11 @@ def decode(answer: object, *, signature: str, watch: Watch) -> Transaction:
         instructions=instructions,
         movements=movements,
         doubted=doubted,
+        balances={
+            vault: (before.get(address, 0), after.get(address, 0))
+            for vault in Vault
+            if (address := watch.address(vault)) in before.keys() | after.keys()
+        },
         gained=frozenset(key for key in after if after[key] > before.get(key, 0)),
     )
 

@@ -26,6 +26,8 @@ ROLES = {
 }
 # Where it is exactly known, a role of its own that must be enough for the whole file.
 ROLE_OF_FILE = {
+    "indexer/explain.sql": "pod_finance",
+    "indexer/replay.sql": "pod_finance",
     "indexer/evidence.sql": "pod_indexer",
     "indexer/overview.sql": "pod_finance",
     "settlement/deposits.sql": "pod_coordinator",

@@ -1,4 +1,4 @@
-"""`pod ledger …` as it is typed, in a process of its own."""
+"""`pod ledger …` and other nouns as they are typed, in a process of their own."""
 
 import asyncio
 import os
@@ -17,11 +17,11 @@ class Answer:
     err: str
 
 
-async def typed(*words: str, dsn: str | None) -> Answer:
-    """What `pod ledger` answers; without a `dsn` no database is named."""
+async def typed(*words: str, dsn: str | None, noun: str = "ledger") -> Answer:
+    """What `pod ledger`, or another noun, answers; without a `dsn` no database is named."""
     named = {name: text for name, text in os.environ.items() if name != "POD_DATABASE"}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli", "ledger", *words),
+        *(sys.executable, "-m", "cli", noun, *words),
         cwd=ROOT,
         env=named if dsn is None else {**named, "POD_DATABASE": dsn},
         stdout=asyncio.subprocess.PIPE,
