@@ -60,13 +60,14 @@ create table settlement.account (
 -- The only table that is updated on every request: no second index, so each update can be HOT.
 create table settlement.balance (
   account_id bigint primary key,
-  dr bigint not null default 0 check (dr >= 0),
-  cr bigint not null default 0 check (cr >= 0),
-  held bigint not null default 0 check (held >= 0),
-  version bigint not null default 0 check (version >= 0),      -- how many entries it has
+  dr bigint not null default 0,
+  cr bigint not null default 0,
+  held bigint not null default 0,
+  version bigint not null default 0,                           -- how many entries it has
   floored boolean not null,
   earns boolean not null,                           -- requests may be paid to it: a host's
-  constraint no_overdraft check (not floored or cr - dr - held >= 0)
+  constraint no_overdraft check (not floored or cr - dr - held >= 0),
+  constraint nothing_is_negative check (least(dr, cr, held, version) >= 0)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, fillfactor = 20);
 
 -- What a deployment's books are after a restore: a new era, in which every writer begins a chain of
@@ -118,11 +119,12 @@ create table settlement.hold (
   writer_id integer not null,
   epoch integer not null,
   state text not null default 'open' check (state in ('open', 'captured', 'voided')),
-  captured bigint not null default 0 check (captured >= 0),
-  released bigint not null default 0 check (released >= 0),
+  captured bigint not null default 0,
+  released bigint not null default 0,
   expires_at timestamptz,
   constraint only_leases_expire check ((purpose = 'lease') = (expires_at is not null)),
-  constraint hold_adds_up check (captured + released <= amount and
+  constraint hold_adds_up check (captured + released <= amount
+    and least(captured, released) >= 0 and
     case state when 'open' then released = 0 and (captured = 0 or purpose = 'lease')
          when 'voided' then captured = 0 and released = amount
          else captured + released = amount end)
@@ -156,9 +158,9 @@ create table settlement.charge (
   hold_id uuid not null,                            -- what it was captured from; nil: nothing
   user_account bigint not null,
   operator_account bigint not null,
-  gross bigint not null check (gross >= 0),
-  operator_share bigint not null check (operator_share >= 0),
-  treasury_share bigint not null check (treasury_share >= 0),
+  gross bigint not null,
+  operator_share bigint not null,
+  treasury_share bigint not null,
   user_entry bigint not null,
   operator_entry bigint not null,
   treasury_entry bigint not null,                   -- of its writer's treasury account
@@ -167,7 +169,8 @@ create table settlement.charge (
   writer_id integer not null,
   ord integer not null,
   split_bps integer not null check (split_bps between 0 and 10000),
-  constraint gross_is_shared check (gross = operator_share + treasury_share),
+  constraint gross_is_shared check (gross = operator_share + treasury_share
+    and least(operator_share, treasury_share) >= 0),
   -- The floor of gross * split_bps / 10000, without passing what a bigint holds.
   constraint treasury_share_is_floored check (treasury_share =
     gross / 10000 * split_bps + gross % 10000 * split_bps / 10000),

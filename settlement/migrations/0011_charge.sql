@@ -72,9 +72,9 @@ create table settlement.charge (
   hold_id uuid not null,                            -- what it was captured from; nil: nothing
   user_account bigint not null,
   operator_account bigint not null,
-  gross bigint not null check (gross >= 0),
-  operator_share bigint not null check (operator_share >= 0),
-  treasury_share bigint not null check (treasury_share >= 0),
+  gross bigint not null,
+  operator_share bigint not null,
+  treasury_share bigint not null,
   user_entry bigint not null,
   operator_entry bigint not null,
   treasury_entry bigint not null,                   -- of its writer's treasury account
@@ -83,7 +83,8 @@ create table settlement.charge (
   writer_id integer not null,
   ord integer not null,
   split_bps integer not null check (split_bps between 0 and 10000),
-  constraint gross_is_shared check (gross = operator_share + treasury_share),
+  constraint gross_is_shared check (gross = operator_share + treasury_share
+    and least(operator_share, treasury_share) >= 0),
   -- The floor of gross * split_bps / 10000, without passing what a bigint holds.
   constraint treasury_share_is_floored check (treasury_share =
     gross / 10000 * split_bps + gross % 10000 * split_bps / 10000),

@@ -90,13 +90,17 @@ async def _refuses(books: Books, statement: str, role: str | None) -> None:
 IMPOSSIBLE = (
     ("update settlement.balance set dr = cr + 1 where floored and cr > 0", "no_overdraft"),
     ("update settlement.balance set held = cr + 1 where floored and cr > 0", "no_overdraft"),
-    ("update settlement.balance set dr = -1", "balance_dr_check"),
-    ("update settlement.balance set held = -1", "balance_held_check"),
+    ("update settlement.balance set dr = -1", "nothing_is_negative"),
+    ("update settlement.balance set held = -1", "nothing_is_negative"),
     ("update settlement.hold set captured = amount + 1 where state = 'captured'", "hold_adds_up"),
     ("update settlement.hold set state = 'open' where state = 'voided'", "hold_adds_up"),
     ("update settlement.hold set expires_at = now() where state = 'open'", "only_leases_expire"),
     ("update settlement.hold set amount = 0 where state = 'open'", "hold_amount_check"),
     ("update settlement.hold set amount = -1 where state = 'open'", "hold_adds_up"),
+    ("update settlement.balance set cr = -1 where not floored", "nothing_is_negative"),
+    ("update settlement.balance set version = -1", "nothing_is_negative"),
+    ("update settlement.hold set captured = -1 where state = 'captured'", "hold_adds_up"),
+    ("update settlement.hold set released = -1 where state = 'open'", "hold_adds_up"),
     ("update settlement.hold set purpose = 'fun'", "hold_purpose_check"),
 )
 
@@ -123,7 +127,8 @@ WRONG_CHARGES: tuple[tuple[dict[str, str], str], ...] = (
         {"operator": "operator_share - 1", "treasury": "treasury_share + 1"},
         "treasury_share_is_floored",
     ),
-    ({"gross": "-5", "operator": "-4", "treasury": "-1"}, "charge_gross_check"),
+    ({"gross": "-5", "operator": "-4", "treasury": "-1"}, "gross_is_shared"),
+    ({"operator": "gross + 1", "treasury": "-1"}, "gross_is_shared"),
     ({"id": "request_id"}, "charge_pkey"),
 )
 
