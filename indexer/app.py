@@ -40,7 +40,7 @@ from settlement.db.pool import (
 from settlement.errors import Conflict, Unavailable
 from settlement.ledger.store import WriterFenced, open_writer
 from settlement.observability import status_server
-from settlement.reconcile.frontier import FrontierMoved
+from settlement.reconcile.frontier import WANTED, FrontierMoved
 
 LOCK: Final = "indexer"
 WRITER: Final = "indexer"
@@ -118,7 +118,7 @@ async def _for_ever(parts: _Parts) -> None:
 
 async def _active(parts: _Parts) -> None:
     """Be the active indexer as long as the lock is ours. Raises `LockLost` when it is not."""
-    async with only_one(parts.pool, LOCK) as held:
+    async with only_one(parts.pool, LOCK) as held, held.hearing(WANTED, parts.flag.set):
         following = asyncio.create_task(_follow(parts))
         losing = asyncio.create_task(held.lost())
         try:

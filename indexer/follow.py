@@ -45,7 +45,7 @@ class Pace:
 
     poll_seconds: float = 1.0
     # While the websocket would wake us and nothing is open; polling is only the safety net then.
-    quiet_poll_seconds: float = 5.0
+    quiet_poll_seconds: float = 10.0
     # How often a second provider lists everything; at once where the first one's word is not whole.
     verify_seconds: float = 5.0
     overlap_slots: int = 64

@@ -166,6 +166,20 @@ class HeldLock:
         except InterfaceError:  # a lost connection goes back to the pool by itself
             return False
 
+    @asynccontextmanager
+    async def hearing(self, channel: str, heard: Callable[[], None]) -> AsyncGenerator[None]:
+        """Call `heard` at every notification of a channel while the lock is held."""
+
+        def told(*_: object) -> None:
+            heard()
+
+        await self._connection.add_listener(channel, told)
+        try:
+            yield
+        finally:
+            with suppress(*TRANSIENT):
+                await self._connection.remove_listener(channel, told)
+
     async def lost(self, *, every_seconds: float = 0.5, answer_seconds: float = 2.0) -> None:
         """Return when it is lost: the connection has ended, or its server does not answer."""
         while self():

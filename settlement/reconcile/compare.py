@@ -7,6 +7,7 @@ error, and never "equal". The result is stored either way, and a difference halt
 """
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +35,7 @@ from settlement.reconcile import frontier
 _SQL = load("settlement.reconcile", "reconcile.sql")
 HALT_REASON: Final = "reconcile"
 _FRONTIER_POLL_SECONDS = 0.1
+_WANTED_EVERY = 10  # polls
 _log = structlog.stdlib.get_logger()
 
 
@@ -168,9 +170,11 @@ async def _wait_for_frontier(
 ) -> None:
     loop = asyncio.get_running_loop()
     deadline_seconds = loop.time() + patience_seconds
-    while True:
+    for turn in itertools.count():
         async with reading(pool) as conn:
             reached = await frontier.read(conn, cluster)
+            if turn % _WANTED_EVERY == 0:
+                await frontier.want(conn, cluster)
         behind = [address for address in addresses if reached.get(address, Slot(-1)) < slot]
         if not behind:
             return

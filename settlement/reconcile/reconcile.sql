@@ -12,6 +12,10 @@ on conflict do nothing returning slot;
 update settlement.frontier set slot = $4, advanced_at = clock_timestamp()
  where cluster = $1 and address = $2 and slot = $3 returning slot;
 
+-- name: want_frontier
+-- Somebody waits for the frontiers of this cluster: the indexer need not wait for its timer.
+select pg_notify('podledger_frontier_wanted', $1);
+
 -- name: add_run
 -- One comparison and how it ended.
 insert into settlement.reconcile_run (run_id, cluster, started_at, finished_at, verdict, problem,
