@@ -39,7 +39,7 @@ def explain(
     if as_json:
         print(json.dumps(found.as_json(), indent=2))
     else:
-        print("\n".join(_printable(line) for line in _lines(found)))
+        print("\n".join(printable(line) for line in _lines(found)))
 
 
 async def _explained(pool: Pool, *, cluster: str | None, signature: str) -> Explanation:
@@ -47,7 +47,7 @@ async def _explained(pool: Pool, *, cluster: str | None, signature: str) -> Expl
         return await explained(conn, cluster, signature)
 
 
-def _printable(line: str) -> str:
+def printable(line: str) -> str:
     """What nodes and strangers wrote must not move the cursor."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 

@@ -118,6 +118,26 @@ async def explain(conn: ReadConn, cluster: str | None, signature: str) -> Explan
     )
 
 
+async def memos(conn: ReadConn, cluster: str, signatures: Sequence[str]) -> dict[str, list[str]]:
+    """What the memos of these transactions say, at any depth; those without any are left out.
+
+    Raises `NotASignature`, `NoClusterRecorded`.
+    """
+    watch = await recorded.watch_of(conn, cluster)
+    kept = await recorded.of_signatures(conn, cluster, [_raw(one) for one in signatures])
+    read = {one.signature: _decoded(one, watch)[0] for one in kept}
+    said = {
+        signature: [
+            one.data.decode(errors="backslashreplace")
+            for one in found.instructions
+            if one.program in MEMO_PROGRAMS
+        ]
+        for signature, found in read.items()
+        if found is not None
+    }
+    return {signature: texts for signature, texts in said.items() if texts}
+
+
 def _raw(signature: str) -> bytes:
     try:
         return bytes(Signature.from_string(signature))

@@ -28,8 +28,10 @@ ROLES = {
 ROLE_OF_FILE = {
     "indexer/explain.sql": "pod_finance",
     "indexer/replay.sql": "pod_finance",
+    "indexer/audit.sql": "pod_indexer",
     "indexer/evidence.sql": "pod_indexer",
     "indexer/overview.sql": "pod_finance",
+    "settlement/assignments.sql": "pod_settlement",
     "settlement/deposits.sql": "pod_coordinator",
     "settlement/bonds/bonds.sql": "pod_indexer",
     "settlement/charges/charges.sql": "pod_coordinator",
