@@ -17,6 +17,7 @@ from typing import Final
 import structlog
 
 from indexer import evidence, store, wake
+from indexer.audit import Auditor
 from indexer.config import IndexerSettings
 from indexer.decode import Watch
 from indexer.follow import Follower
@@ -38,14 +39,18 @@ from settlement.db.pool import (
     transaction,
 )
 from settlement.errors import Conflict, Unavailable
+from settlement.ledger.operations import Writer
 from settlement.ledger.store import WriterFenced, open_writer
+from settlement.money import Slot
 from settlement.observability import status_server
+from settlement.reconcile import frontier
 from settlement.reconcile.frontier import WANTED, FrontierMoved
 
 LOCK: Final = "indexer"
 WRITER: Final = "indexer"
 _PAUSE_SECONDS: Final = 1.0
 _REPORT_SECONDS: Final = 5.0
+_AUDIT_SECONDS: Final = 30.0
 _AWAY: Final = (Unavailable, RpcRefused, *TRANSIENT)
 _log = structlog.stdlib.get_logger()
 
@@ -118,7 +123,9 @@ async def _for_ever(parts: _Parts) -> None:
 
 async def _active(parts: _Parts) -> None:
     """Be the active indexer as long as the lock is ours. Raises `LockLost` when it is not."""
+    parts.meters.active.set(0)
     async with only_one(parts.pool, LOCK) as held, held.hearing(WANTED, parts.flag.set):
+        parts.meters.active.set(1)
         following = asyncio.create_task(_follow(parts))
         losing = asyncio.create_task(held.lost())
         try:
@@ -139,32 +146,56 @@ async def _follow(parts: _Parts) -> None:
         async with reading(pool) as conn:
             parts.prober.genesis_hash = await store.genesis_hash_of(conn, settings.cluster)
     genesis_hash = await parts.prober.agree()
-    watching = asyncio.create_task(parts.prober.watch())
+    beside = [asyncio.create_task(parts.prober.watch())]
     try:
         await parts.prober.look_once()
         await _check_deployment(settings, parts.providers.lead)
         await _claim(settings, genesis_hash, pool, watched)
+        writer = await open_writer(pool, WRITER)
+        watch = Watch(cluster=settings.cluster, deployment=settings.deployment)
         follower = Follower(
             providers=parts.providers,
             pool=pool,
-            writer=await open_writer(pool, WRITER),
-            watch=Watch(cluster=settings.cluster, deployment=settings.deployment),
+            writer=writer,
+            watch=watch,
             watched=watched,
             pace=settings.pace,
             rules=settings.rules,
             meters=parts.meters,
         )
+        beside.append(asyncio.create_task(_audit(parts, watch, writer)))
         _log.info("following", addresses=[str(one.address) for one in watched])
         await _rounds(parts, follower)
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+
+
+async def _audit(parts: _Parts, watch: Watch, writer: Writer) -> None:
+    """Look at the invariants now and then. Ends only by being cancelled."""
+    async with reading(parts.pool) as conn:
+        reached = await frontier.read(conn, watch.cluster)
+    auditor = Auditor(
+        pool=parts.pool,
+        watch=watch,
+        writer_id=writer.writer_id,
+        seen_batch=writer.head.seq,
+        seen_slot=max(reached.values(), default=Slot(0)),
+    )
+    while True:
+        await asyncio.sleep(_AUDIT_SECONDS)
+        try:
+            await auditor.look(parts.meters)
+        except TRANSIENT as error:
+            _log.info("audit_failed", problem=type(error).__name__)
 
 
 async def _rounds(parts: _Parts, follower: Follower) -> None:
     pace, meters, status = parts.settings.pace, parts.meters, parts.status
     needed = 1 if parts.settings.rules.single_source else QUORUM
     reported_seconds = -_REPORT_SECONDS
+    parts.meters.providers.needed.set(needed)
     while True:
         quiet = False
         try:
@@ -172,6 +203,7 @@ async def _rounds(parts: _Parts, follower: Follower) -> None:
                 now = await follower.round()
             status.done(now, needed=needed)
             meters.rounds.labels(ended="well").inc()
+            meters.last_round.set_to_current_time()
             quiet = parts.flag.listening and now.quiet
         except _AWAY as error:
             meters.rounds.labels(ended="away").inc()
@@ -184,6 +216,15 @@ async def _rounds(parts: _Parts, follower: Follower) -> None:
 
 async def _report(parts: _Parts) -> None:
     """Leave what the providers are like where people can see it without us."""
+    leading = parts.status.last.lead if parts.status.last else None
+    for one in parts.providers.all:
+        parts.meters.providers.take(
+            one.name,
+            one.experience,
+            usable=one.usable,
+            leads=one.name == leading,
+            lag_slots=one.lag_slots,
+        )
     try:
         await evidence.remember_providers(parts.pool, parts.settings.cluster, parts.providers)
     except TRANSIENT as error:

@@ -231,4 +231,6 @@ class Follower:
         meters.wanted.set(standing.wanted)
         meters.unreadable.set(standing.unreadable)
         meters.incidents.set(standing.incidents)
+        meters.unlisted.set(unlisted)
+        meters.providers.provers.set(now.provers)
         return now
