@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -87,15 +86,16 @@ async def arrived(desk: Desk) -> Desk:
     return desk
 
 
-def decided(reference: str, *owners: AccountName, **changed: Any) -> Assignment:
-    """That these are its owners, the whole to the only one."""
-    wanted = Assignment(
-        reference=reference,
-        owners=dict.fromkeys(owners),
-        actor="ann",
-        reason="ticket 12",
-    )
-    return replace(wanted, **changed)
+def decided(
+    reference: str,
+    *owners: AccountName,
+    shares: Mapping[AccountName, MicroUsdc | None] | None = None,
+    actor: str = "ann",
+    reason: str = "ticket 12",
+) -> Assignment:
+    """That these are its owners, the whole to the only one, or with their shares."""
+    named = dict.fromkeys(owners) if shares is None else shares
+    return Assignment(reference=reference, owners=named, actor=actor, reason=reason)
 
 
 def _out_of_suspense(owner: AccountName) -> Transfer:
@@ -147,14 +147,14 @@ async def test_again_is_told_as_it_was_and_otherwise_is_a_conflict(
     with pytest.raises(AlreadyAssigned, match="ann"):
         await assigned(finance, decided(NAMELESS, another.user))
     with pytest.raises(AlreadyAssigned):
-        await assigned(finance, decided(NAMELESS, owners={arrived.user: MicroUsdc(6)}))
+        await assigned(finance, decided(NAMELESS, shares={arrived.user: MicroUsdc(6)}))
     assert await arrived.net(arrived.user) == 12
 
 
 async def test_quarantine_may_have_several_owners(arrived: Desk, finance: Pool) -> None:
     another = await arrived.another_user()
     shares = {arrived.user: MicroUsdc(5), another.user: MicroUsdc(4)}
-    done = await assigned(finance, decided(WRONG, owners=shares))
+    done = await assigned(finance, decided(WRONG, shares=shares))
     assert dict(done.shares) == shares
     assert await arrived.net(arrived.user) == 10
     assert await arrived.net(another.user) == 4
@@ -200,7 +200,7 @@ async def test_what_is_not_there_is_refused_by_its_field(
         for name, amount in owners.items()
     }
     with pytest.raises(refusal) as told:
-        await assigned(finance, decided(reference, owners=named))
+        await assigned(finance, decided(reference, shares=named))
     assert told.value.details["field"] == field
     assert await arrived.nets() == before
 
@@ -209,13 +209,17 @@ async def test_suspense_is_one_persons(arrived: Desk, finance: Pool) -> None:
     another = await arrived.another_user()
     shares = {arrived.user: MicroUsdc(5), another.user: MicroUsdc(2)}
     with pytest.raises(SeveralOwners):
-        await assigned(finance, decided(NAMELESS, owners=shares))
+        await assigned(finance, decided(NAMELESS, shares=shares))
 
 
 @pytest.mark.parametrize("field", ["actor", "reason"])
 async def test_an_assignment_says_who_and_why(arrived: Desk, finance: Pool, field: str) -> None:
+    given = {"actor": "ann", "reason": "ticket 12", field: "  "}
     with pytest.raises(AssignmentUnexplained) as told:
-        await assigned(finance, decided(NAMELESS, arrived.user, **{field: "  "}))
+        await assigned(
+            finance,
+            decided(NAMELESS, arrived.user, actor=given["actor"], reason=given["reason"]),
+        )
     assert told.value.details["field"] == field
 
 
