@@ -13,6 +13,7 @@ from typing import Final
 from indexer.claims import Claims, claim
 from indexer.decode import Movement, Transaction, Watch, difference_key
 from indexer.events import Deposit, Event, Outflow, Quarantined
+from indexer.executed import TOP_LEVEL
 from indexer.memo import MEMO_PROGRAMS, only_code
 from indexer.token import MovementKind
 from settlement.chain.movement import MovementKey, Vault
@@ -21,7 +22,6 @@ from settlement.money import LARGEST_AMOUNT_MICROUSDC, MicroUsdc
 # Added to the sub index of a movement between our vaults that nobody claims, for its second half:
 # it is booked twice, once out and once in. A Batch has fewer parts than this (`token`).
 SECOND_HALF: Final = 1_000
-_TOP_LEVEL: Final = 1
 
 
 def events_of(transaction: Transaction, watch: Watch) -> tuple[Event, ...]:
@@ -69,7 +69,7 @@ def _memo_code(transaction: Transaction, unclaimed: list[Movement], watch: Watch
     return only_code(
         one.data
         for one in transaction.instructions
-        if one.program in MEMO_PROGRAMS and one.height == _TOP_LEVEL
+        if one.program in MEMO_PROGRAMS and one.height == TOP_LEVEL
     )
 
 

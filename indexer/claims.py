@@ -11,7 +11,7 @@ from typing import assert_never
 
 from solders.pubkey import Pubkey
 
-from indexer.decode import Instruction, Movement, Transaction
+from indexer.decode import Movement, Transaction
 from indexer.events import (
     BondFunded,
     BondPosted,
@@ -24,6 +24,7 @@ from indexer.events import (
     SurplusSwept,
     Unrecognized,
 )
+from indexer.executed import Instruction
 from indexer.silent import governed, noted
 from indexer.token import MovementKind
 from settlement.chain import program

@@ -24,9 +24,8 @@ from typing import Final
 
 from solders.pubkey import Pubkey
 
+from indexer.executed import Instruction, account_keys, executed
 from indexer.raw import (
-    RawInner,
-    RawLoaded,
     RawMeta,
     RawTokenBalance,
     RawTransaction,
@@ -34,7 +33,6 @@ from indexer.raw import (
     read,
 )
 from indexer.token import MovementKind, token_moves
-from settlement.chain import base58
 from settlement.chain.movement import ChainMoment, MovementKey, Vault
 from settlement.chain.program import TOKEN_PROGRAM, Deployment
 from settlement.money import Slot
@@ -42,8 +40,7 @@ from settlement.money import Slot
 # 2: all instructions of the bond program; 3: what contradicts itself is refused or told.
 DECODER_VERSION: Final = 3
 NEWEST_TRANSACTION_VERSION: Final = 1
-_WITH_LOOKUP_TABLES: Final = 0
-_TOP_LEVEL: Final = 1
+_VAULTS: Final = tuple(Vault)  # an enum is slow to walk
 _LARGEST_TOKEN_AMOUNT: Final = 2**64 - 1
 # The place in a movement key of a difference that belongs to no instruction.
 NO_INSTRUCTION: Final = -1
@@ -72,18 +69,6 @@ class Watch:
                 return self.deployment.till_vault
             case Vault.BOND:
                 return self.deployment.bond_vault
-
-
-@dataclass(frozen=True, kw_only=True)
-class Instruction:
-    """One executed instruction: where it stood, how deep, and what it was given."""
-
-    outer: int
-    inner: int  # -1 at the top level
-    height: int
-    program: Pubkey
-    accounts: tuple[Pubkey, ...]
-    data: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,24 +130,25 @@ def decode(answer: object, *, signature: str, watch: Watch) -> Transaction:
     raw = read(answer)
     meta = _checked_meta(raw, signature)
     failed = meta.err is not None
-    keys = _account_keys(raw, meta)
+    keys = account_keys(raw, meta)
     before = _balances(meta.pre_token_balances, keys, watch)
     after = _balances(meta.post_token_balances, keys, watch)
     changes = {
         vault: after.get(watch.address(vault), 0) - before.get(watch.address(vault), 0)
-        for vault in Vault
+        for vault in _VAULTS
     }
     if failed and any(changes.values()):
         raise Unreadable(signature=signature, problem="it failed and yet moved our money")
-    instructions = () if failed else tuple(_instructions(raw, meta, keys))
+    instructions = () if failed else tuple(executed(raw, meta, keys))
     movements = tuple(_movements(instructions, signature, watch))
-    doubted = frozenset(v for v in Vault if sum(move.change(v) for move in movements) != changes[v])
+    moved = {vault: sum(move.change(vault) for move in movements) for vault in _VAULTS}
+    doubted = frozenset(vault for vault in _VAULTS if moved[vault] != changes[vault])
     if doubted:
         listed = before.keys() & after.keys()
         if not all(watch.address(v) in listed for v in doubted):
             raise Unreadable(signature=signature, problem="a vault's balances are not all there")
         movements = tuple(
-            _unexplained(v, changes[v], signature, watch) for v in Vault if changes[v]
+            _unexplained(v, changes[v], signature, watch) for v in _VAULTS if changes[v]
         )
     return Transaction(
         signature=signature,
@@ -174,7 +160,7 @@ def decode(answer: object, *, signature: str, watch: Watch) -> Transaction:
         doubted=doubted,
         balances={
             vault: (before.get(address, 0), after.get(address, 0))
-            for vault in Vault
+            for vault in _VAULTS
             if (address := watch.address(vault)) in before.keys() | after.keys()
         },
         gained=frozenset(key for key in after if after[key] > before.get(key, 0)),
@@ -203,29 +189,6 @@ def _moment(raw: RawTransaction) -> ChainMoment:
     return ChainMoment(slot=Slot(raw.slot), block_time=block_time)
 
 
-def _account_keys(raw: RawTransaction, meta: RawMeta) -> list[Pubkey]:
-    """Static keys, then writable loaded ones, then read-only loaded ones: the order of indexes.
-
-    A failed transaction may have failed because its tables could not be read.
-    """
-    message, loaded = raw.transaction.message, meta.loaded_addresses or RawLoaded()
-    lookups = message.address_table_lookups
-    writable = sum(len(lookup.writable_indexes) for lookup in lookups)
-    readonly = sum(len(lookup.readonly_indexes) for lookup in lookups)
-    complete = (len(loaded.writable), len(loaded.readonly)) == (writable, readonly)
-    if not complete and meta.err is None:
-        raise Unreadable(problem="the keys from lookup tables are not all there")
-    if raw.version != _WITH_LOOKUP_TABLES and (lookups or loaded.writable or loaded.readonly):
-        raise Unreadable(problem=f"version {raw.version} has no lookup tables")
-    texts = [*message.account_keys, *loaded.writable, *loaded.readonly]
-    if len(set(texts)) != len(texts) and meta.err is None:
-        raise Unreadable(problem="an account key is listed twice")
-    try:
-        return [Pubkey.from_string(text) for text in texts]
-    except ValueError:
-        raise Unreadable(problem="an account key is not a key") from None
-
-
 def _balances(
     listed: list[RawTokenBalance] | None, keys: Sequence[Pubkey], watch: Watch
 ) -> dict[Pubkey, int]:
@@ -246,54 +209,6 @@ def _balances(
         elif watch.vault(address) is not None:
             raise Unreadable(problem="a vault of ours holds another mint")
     return balances
-
-
-def _instructions(
-    raw: RawTransaction, meta: RawMeta, keys: Sequence[Pubkey]
-) -> Iterator[Instruction]:
-    """All instructions in order of execution: each top-level one, then what it called."""
-    if meta.inner_instructions is None:
-        raise Unreadable(problem="the answer has no inner instructions")
-    groups = _inner_by_outer(meta.inner_instructions, len(raw.transaction.message.instructions))
-    for outer, top in enumerate(raw.transaction.message.instructions):
-        called = groups.get(outer)
-        height = _TOP_LEVEL
-        if top.stack_height not in (None, _TOP_LEVEL):
-            raise Unreadable(problem=f"stack height {top.stack_height} at the top level")
-        for inner, one in enumerate([top, *(called.instructions if called else ())], -1):
-            if inner >= 0:
-                height = _checked_height(one.stack_height, height)
-            if max([one.program_id_index, *one.accounts]) >= len(keys):
-                raise Unreadable(problem="an instruction names a key that is not there")
-            yield Instruction(
-                outer=outer,
-                inner=inner,
-                height=height,
-                program=keys[one.program_id_index],
-                accounts=tuple(keys[index] for index in one.accounts),
-                data=_base58(one.data),
-            )
-
-
-def _inner_by_outer(groups: list[RawInner], outer_count: int) -> dict[int, RawInner]:
-    by_outer = {group.index: group for group in groups}
-    if len(by_outer) != len(groups) or any(index >= outer_count for index in by_outer):
-        raise Unreadable(problem="inner instructions do not fit the outer ones")
-    return by_outer
-
-
-def _checked_height(height: int | None, previous: int) -> int:
-    """A call goes one deeper than its caller; returning may go up any number of steps."""
-    if height is None or not _TOP_LEVEL < height <= previous + 1:
-        raise Unreadable(problem=f"stack height {height} after {previous}")
-    return height
-
-
-def _base58(text: str) -> bytes:
-    try:
-        return base58.decode(text)
-    except ValueError:
-        raise Unreadable(problem="instruction data is not base58") from None
 
 
 def _movements(
@@ -331,7 +246,7 @@ def difference_key(vault: Vault, signature: str, watch: Watch) -> MovementKey:
         signature=signature,
         outer=NO_INSTRUCTION,
         inner=NO_INSTRUCTION,
-        sub=list(Vault).index(vault),
+        sub=_VAULTS.index(vault),
     )
 
 

@@ -251,6 +251,9 @@ def instruction_name(kind: type[ProgramInstruction]) -> str:
 _CLASSES: Final[Mapping[str, type[ProgramInstruction]]] = {
     instruction_name(kind): kind for kind in get_args(ProgramInstruction)
 }
+_FIELDS: Final = {
+    kind: tuple(field.name for field in fields(kind)) for kind in get_args(ProgramInstruction)
+}
 _NAMES: Final = {instruction_discriminator(name): name for name in SHAPES}
 
 
@@ -293,5 +296,5 @@ def decode_instruction(data: bytes, accounts: Sequence[Pubkey]) -> ProgramInstru
         raise UnknownInstruction(instruction=name, problem=str(error)) from None
     reader.end()
     kind = _CLASSES[name]
-    chosen = {field.name: found[field.name] for field in fields(kind)}
+    chosen = {field: found[field] for field in _FIELDS[kind]}
     return kind(**cast("dict[str, Any]", chosen))

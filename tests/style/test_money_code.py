@@ -18,7 +18,14 @@ MONEY = (
     "settlement/reports/",
     "coordinator/meter.py",
     "coordinator/match.py",
+    "indexer/executed",
+    "indexer/token",
+    "indexer/memo",
     "indexer/decode",
+    "indexer/silent",
+    "indexer/claims",
+    "indexer/attribution",
+    "indexer/doors",
     "indexer/apply",
 )
 # Seconds to wait are not money; the names say so.
