@@ -1,4 +1,4 @@
-"""Reading a deposit costs about a tenth of a millisecond; a backfill reads hundreds of thousands."""
+"""Reading a deposit costs about a tenth of a millisecond; a backfill reads many."""
 
 import time
 import timeit
