@@ -6,7 +6,7 @@ Everything is read from the database, so it can be asked while the indexer is aw
 import json
 import sys
 from functools import partial
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 import typer
 from rich.console import Console, Group
@@ -20,6 +20,8 @@ from indexer import overview
 from indexer.overview import Overview, Row
 from settlement.db.pool import Pool, reading, transaction
 from settlement.reports.amounts import decimal_text
+
+_WIDTH_OF_NO_TERMINAL: Final = 200
 
 index = typer.Typer(
     no_args_is_help=True,
@@ -56,7 +58,8 @@ def status(
     if as_json:
         print(json.dumps(found.as_json(), indent=2))
     else:
-        Console(soft_wrap=True, highlight=False).print(_for_people(found))
+        wide = None if sys.stdout.isatty() else _WIDTH_OF_NO_TERMINAL
+        Console(highlight=False, width=wide).print(_for_people(found))
     sys.exit(0 if found.well else 1)
 
 
