@@ -22,7 +22,8 @@ class Metrics:
         )
         self._transactions = Gauge(
             "localnet_transactions",
-            "Transactions since the start: landed (failed ones included), failed, dropped",
+            "Transactions since the start: landed (failed ones included), failed, dropped, and those"
+            " that a fork has undone",
             ["outcome"],
             registry=self._registry,
         )
@@ -53,5 +54,6 @@ class Metrics:
         self._transactions.labels("landed").set(counters.landed)
         self._transactions.labels("failed").set(counters.failed)
         self._transactions.labels("dropped").set(counters.dropped)
+        self._transactions.labels("undone").set(counters.undone)
         self._subscriptions.set(subscriptions)
         return generate_latest(self._registry)

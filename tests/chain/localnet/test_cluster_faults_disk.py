@@ -1,5 +1,6 @@
 """Forks and the disk: every crash leaves what was finalized; old directories still open."""
 
+import asyncio
 import random
 import shutil
 from dataclasses import dataclass
@@ -209,6 +210,31 @@ async def test_nobody_is_told_of_a_decision_that_is_not_on_the_disk(
         await chain.end_slots(9)
         synced, end = next(one for one in lengths if one[1] > start)
         assert synced == end
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_is_sent_while_a_decision_is_written_lands_after_it(
+    tmp_path: Path, fault: str
+) -> None:
+    with chain_by_hand(tmp_path) as chain:
+        await chain.end_slots(20)
+        user, slot = chain.keys["user"], chain.cluster.slot
+        blockhash = await chain.rpc.blockhash("finalized")
+        transaction = signed([send_sol(user, Keypair().pubkey(), SOL)], blockhash, user)
+        chain.does(FAULTS[fault])
+        journal = chain.cluster._state.journal
+        start = journal.end
+        ending = asyncio.create_task(chain.end_slots(6))
+        while True:
+            await asyncio.sleep(0)
+            if journal.end > start:
+                break
+        assert chain.cluster.slot == slot, "the decision is written before it is carried out"
+        await chain.rpc.send(transaction, skip_preflight=True)
+        await ending
+        entry = chain.entry(transaction.signatures[0])
+        assert entry.slot > slot
+        assert chain.cluster.timeline.has_block(entry.slot)
 
 
 async def test_a_dropped_slot_is_not_used_again_even_without_a_mark(tmp_path: Path) -> None:
