@@ -22,8 +22,8 @@ class Metrics:
         )
         self._transactions = Gauge(
             "localnet_transactions",
-            "Transactions since the start: landed (failed ones included), failed, dropped, and those"
-            " that a fork has undone",
+            "Transactions since the start: landed (failed ones included), failed, dropped, and"
+            " those that a fork has undone",
             ["outcome"],
             registry=self._registry,
         )
