@@ -9,8 +9,8 @@ A chain that begins with the same genesis record, and is told the same, is the s
 """
 
 import contextlib
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from solders.hash import Hash
@@ -24,7 +24,7 @@ from localnet.cluster import Cluster
 from localnet.history import Entry
 from localnet.records import Genesis
 from localnet.recovery import Directory, recover
-from localnet.rpc import methods_with
+from localnet.rpc import Method, methods_with
 from localnet.rpc_send import Faucet
 from localnet.seed import Keys
 from localnet.settings import Settings
@@ -38,6 +38,12 @@ class ManualChain:
     fleet: Fleet
     oracle: Oracle
     session: InProcessSession
+    methods: Mapping[str, Method]
+
+    def begin(self, script: Script) -> "ManualChain":
+        """The same chain under another script, whose slots count from now."""
+        fleet = Fleet(self.cluster, self.methods, script, observe=_nobody, fail=_fail)
+        return replace(self, fleet=fleet, session=InProcessSession(fleet))
 
     async def end_slots(self, count: int = 1) -> None:
         """Let this many blocks be made."""
@@ -64,19 +70,22 @@ def manual_chain(
     try:
         state = recover(directory, start, embedded.slot_time_ms, embedded.finalized_lag_slots + 1)
         cluster = Cluster(state, directory, embedded)
-        fleet = Fleet(
-            cluster,
-            methods_with(Faucet(keyring.faucet)),
-            script,
-            observe=lambda _method, _result: None,
-            fail=_fail,
-        )
+        methods = methods_with(Faucet(keyring.faucet))
+        fleet = Fleet(cluster, methods, script, observe=_nobody, fail=_fail)
         yield ManualChain(
-            cluster=cluster, fleet=fleet, oracle=Oracle(cluster), session=InProcessSession(fleet)
+            cluster=cluster,
+            fleet=fleet,
+            oracle=Oracle(cluster),
+            session=InProcessSession(fleet),
+            methods=methods,
         )
         state.journal.close()
     finally:
         directory.close()
+
+
+def _nobody(_method: str, _result: str) -> None:
+    """Nobody counts the calls of a test."""
 
 
 def _fail(error: BaseException) -> None:
