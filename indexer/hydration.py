@@ -51,9 +51,11 @@ class Telling:
 
     @property
     def meaning(self) -> object:
-        """What two providers must agree on."""
+        """What two providers must agree on. Inner instructions, which nobody signed, carry codes;
+        who else gained decides whether a memo counts."""
         read = self.read
-        return (read.moment.slot, read.failed, read.explained, read.movements)
+        told = (read.moment.slot, read.failed, read.explained, read.movements)
+        return (*told, read.instructions, read.gained)
 
     @property
     def credit_microusdc(self) -> int:
