@@ -147,19 +147,45 @@ CLUSTER_FAULTS: Final[Mapping[str, type[ClusterFault]]] = {
 def cluster_faults(
     seed: int, *, first_slot: int, last_slot: int, slot_time_ms: int = 200, mean_gap_slots: int = 12
 ) -> tuple[ClusterFault, ...]:
-    """Faults drawn by a seed, all with `at_slot` from `first_slot` to `last_slot`, in order.
+    """Faults drawn by a seed, in order, none before `first_slot`.
 
-    About one each `mean_gap_slots` slots. Slot times stay between half and twice `slot_time_ms`.
-    The consensus is never changed: put `Alpenglow` in by hand.
+    About one each `mean_gap_slots` slots; what they do is over by `last_slot`, but for the slot
+    times, which stay between half and twice `slot_time_ms`. The consensus is never changed: put
+    `Alpenglow` in by hand.
     """
     chance = random.Random(seed)
     faults: list[ClusterFault] = []
     slot = first_slot + chance.randint(0, mean_gap_slots)
     while slot <= last_slot:
         (draw,) = chance.choices([one for one, _ in _DRAWN], [weight for _, weight in _DRAWN])
-        faults.append(draw(chance, slot, slot_time_ms))
+        fault = draw(chance, slot, slot_time_ms)
+        if slot + _lasts_slots(fault) <= last_slot:
+            faults.append(fault)
+            slot += _passes_slots(fault)
         slot += chance.randint(1, 2 * mean_gap_slots - 1)
     return tuple(faults)
+
+
+def _passes_slots(fault: ClusterFault) -> int:
+    """How many slots are gone at once."""
+    match fault:
+        case Skip():
+            return fault.slots
+        case Halt():
+            return fault.jump_slots + fault.empty_blocks
+        case _:
+            return 0
+
+
+def _lasts_slots(fault: ClusterFault) -> int:
+    """In how many slots everything that it does has been done."""
+    match fault:
+        case Fork():
+            return fault.within_slots
+        case Congestion():
+            return fault.slots + fault.delay_slots
+        case _:
+            return _passes_slots(fault)
 
 
 def _fork(chance: random.Random, slot: int, _slot_time_ms: int) -> ClusterFault:
@@ -181,7 +207,7 @@ def _halt(chance: random.Random, slot: int, _slot_time_ms: int) -> ClusterFault:
     return Halt(
         at_slot=slot,
         lasts_slots=chance.randint(1, 30),
-        jump_slots=chance.choice([0, 1, 20, 500]),
+        jump_slots=chance.choice([0, 1, 20, 300]),
         empty_blocks=chance.choice([0, 0, 20, 160]),
     )
 
