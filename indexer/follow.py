@@ -159,6 +159,8 @@ class Follower:
         whole = True
         for one in self._watched:
             floor = floors[str(one.address)]
+            if target < floor:
+                raise HistoryUnclear(provider=provider.name, problem="it is far behind the books")
             wanted = Pass(
                 cluster=self._watch.cluster,
                 watched=one,

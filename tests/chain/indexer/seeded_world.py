@@ -88,19 +88,19 @@ class Pools:
     signer: Pool
 
 
-def survivable(seed: int) -> Script:
-    """The faults of a seed, but for what is a wrong setting and what would only cost time."""
+async def played_seed(ground: Ground, dsn: str, path: Path, seed: int) -> Books:
+    """The books after a run under a seed's faults, but for those that would only cost time.
+
+    Every other seed puts all backends behind one address.
+    """
     script = script_of_seed(seed, slots=TICKS)
+    balanced = seed % 2 == 0
     kept = [_quick(fault) for fault in script.faults if not isinstance(fault, SocketFault)]
-    if is_balanced(seed):
+    if balanced:
         # Nobody puts nodes of two chains behind one address.
         kept = [one for one in kept if getattr(one, "kind", "") != "foreign-chain"]
-    return replace(script, faults=tuple(kept))
-
-
-def is_balanced(seed: int) -> bool:
-    """Whether the indexer has one URL with all backends behind it, or one URL for each."""
-    return seed % 2 == 0
+    script = replace(script, faults=tuple(kept))
+    return await played(ground, dsn, path, script, balanced=balanced)
 
 
 def _quick(fault: Fault) -> Fault:
@@ -121,7 +121,6 @@ class Run:
     senders: Senders
     dice: random.Random
     urls: tuple[str, ...]
-    payout_url: str
     follower: Follower | None = None
     prober: Prober | None = None
     rounds: Rounds | None = None
@@ -310,7 +309,7 @@ class Run:
         pools, clock = self.pools, SystemClock()
         key = PayerKey(self.ground.keyring.wallets["payer"])
         session = cast("aiohttp.ClientSession", self.chain.session)
-        rpc = RpcClient([self.payout_url], session, retry=_RETRY)
+        rpc = RpcClient([URL], session, retry=_RETRY)
         road = Road(
             pool=pools.settlement,
             chain=rpc,
@@ -360,14 +359,16 @@ async def _pools(dsn: str) -> AsyncGenerator[Pools]:
         yield Pools(**made)
 
 
-async def played(ground: Ground, dsn: str, path: Path, seed: int | None) -> Books:
-    """The books after a run under a seed's faults; None: a calm one."""
-    calm = Script()
-    script = calm if seed is None else survivable(seed)
-    balanced = seed is None or is_balanced(seed)
+async def played(
+    ground: Ground, dsn: str, path: Path, script: Script, *, balanced: bool = True
+) -> Books:
+    """The books after a run under these faults.
+
+    `balanced`: the indexer has one URL with all backends behind it, else one for each of them.
+    """
     each = tuple(f"{URL}/backend/{name}" for name in script.backends)
     with manual_chain(
-        ground.settings, calm, data=path, keyring=ground.keyring, start=lambda: ground.genesis
+        ground.settings, Script(), data=path, keyring=ground.keyring, start=lambda: ground.genesis
     ) as chain:
         senders = Senders(chain=chain, keyring=ground.keyring)
         senders.send(beginning(ground.deployment, ground.keyring.wallets))
@@ -381,8 +382,7 @@ async def played(ground: Ground, dsn: str, path: Path, seed: int | None) -> Book
                 pools=pools,
                 chain=chain.begin(script),
                 senders=senders,
-                dice=random.Random(f"lives {seed}"),
+                dice=random.Random(f"lives {script.seed}"),
                 urls=(URL,) if balanced else each,
-                payout_url=URL,
             )
             return await run.live()
