@@ -14,7 +14,7 @@ import base58
 from indexer.decode import Transaction, Watch
 from indexer.doors import changes_of
 from indexer.events import Deposit, Event
-from settlement.chain.movement import Vault
+from settlement.chain.movement import MovementKey, Vault
 
 Raw = Any
 _TOKEN = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
@@ -52,9 +52,10 @@ def balance_change(raw: Raw, account: str, mint: str) -> int:
 def moved(raw: Raw, account: str) -> int:
     """What token instructions moved into an account, less what they moved out of it."""
     keys, total = keys_of(raw), 0
-    for one, _ in _instructions(raw):
-        if keys[one["programIdIndex"]] == _TOKEN:
-            parties: list[str] = [keys[index] for index in one["accounts"]]
+    for one in _instructions(raw):
+        if _program(keys, one) == _TOKEN:
+            places: list[int] = one["accounts"]
+            parties = [keys[index] for index in places]
             total += _moved_by(base58.b58decode(one["data"]), parties, account)
     return total
 
@@ -86,38 +87,50 @@ def _moved_by_batch(data: bytes, parties: list[str], account: str) -> int:
     return total
 
 
-def codes_said(raw: Raw, program_id: str) -> set[bytes]:
-    """Every code that instructions of our program or memos at the top level say."""
-    keys: list[str] = keys_of(raw)
-    said: set[bytes] = set()
-    for one, top in _instructions(raw):
-        place: int = one["programIdIndex"]
-        program = keys[place]
-        data = base58.b58decode(one["data"])
-        if program == program_id:
-            said.add(data[8:16])
-        if program in _MEMOS and top:
-            text = data.decode("utf-8", "replace")
+def memo_codes(raw: Raw) -> set[bytes]:
+    """Every code in a memo at the top level."""
+    keys, said = keys_of(raw), set[bytes]()
+    for one in raw["transaction"]["message"]["instructions"]:
+        if _program(keys, one) in _MEMOS:
+            text = base58.b58decode(one["data"]).decode("utf-8", "replace")
             said |= {bytes.fromhex(found) for found in _HEX.findall(text)}
             said |= {found.encode() for found in _BOND.findall(text)}
     return said
 
 
-def _instructions(raw: Raw) -> Iterator[tuple[Raw, bool]]:
-    for one in raw["transaction"]["message"]["instructions"]:
-        yield one, True
+def callers_code(raw: Raw, key: MovementKey, program_id: str) -> bytes | None:
+    """The code in the data of what called the instruction at `key`, if that is of our program."""
+    keys = keys_of(raw)
+    groups: list[Raw] = [
+        one for one in raw["meta"]["innerInstructions"] if one["index"] == key.outer
+    ]
+    called: list[Raw] = groups[0]["instructions"] if groups else []
+    called = called[: key.inner + 1]
+    if not called:
+        return None
+    height: int = called[-1]["stackHeight"]
+    callers = [one for one in called[:-1] if one["stackHeight"] == height - 1]
+    top: Raw = raw["transaction"]["message"]["instructions"][key.outer]
+    caller: Raw = callers[-1] if callers else top
+    return base58.b58decode(caller["data"])[8:16] if _program(keys, caller) == program_id else None
+
+
+def _program(keys: list[str], one: Raw) -> str:
+    place: int = one["programIdIndex"]
+    return keys[place]
+
+
+def _instructions(raw: Raw) -> Iterator[Raw]:
+    yield from raw["transaction"]["message"]["instructions"]
     for group in raw["meta"]["innerInstructions"]:
-        for one in group["instructions"]:
-            yield one, False
+        yield from group["instructions"]
 
 
 def hold(raw: Raw, found: Transaction, events: tuple[Event, ...], watch: Watch) -> None:
     """What must be true of every reading of every answer, whatever was done to it."""
     keys = [event.key for event in events]
     assert len(set(keys)) == len(keys), "two events have one name"
-    mint, said = str(watch.deployment.mint), set[bytes]()
-    if not found.failed:
-        said = codes_said(raw, str(watch.deployment.program_id))
+    mint, program_id = str(watch.deployment.mint), str(watch.deployment.program_id)
     for vault in Vault:
         address = str(watch.address(vault))
         change = balance_change(raw, address, mint)
@@ -131,4 +144,7 @@ def hold(raw: Raw, found: Transaction, events: tuple[Event, ...], watch: Watch) 
     credits = [one for one in events if isinstance(one, Deposit) and one.code is not None]
     assert not (found.failed and events), "a failed transaction means something"
     assert not (found.doubted and credits), "somebody was credited by what does not add up"
-    assert {one.code for one in credits} <= said, "a code came from nowhere"
+    for one in credits:
+        by_instruction = callers_code(raw, one.key, program_id)
+        if one.code != by_instruction:
+            assert memo_codes(raw) == {one.code}, "a code came from nowhere"
