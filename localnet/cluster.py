@@ -8,7 +8,6 @@ adversary may decide how it ends: by a fork, for one, which undoes what is not f
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +19,7 @@ from solders.clock import Clock
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
+from localnet.clockwork import Clockwork
 from localnet.consensus import Adversary, Bank, Commitment, SlotEnd, Tip, Waiting
 from localnet.engine import (
     Engine,
@@ -31,13 +31,11 @@ from localnet.engine import (
 )
 from localnet.history import Entry, History
 from localnet.meta import status_meta, token_balances
-from localnet.records import Alpenglow, Anchor, Landed, Skipped, Write, pack, store
+from localnet.records import Alpenglow, Landed, Skipped, Write, pack, store
 from localnet.recovery import ChainState, Directory, encode_snapshot, write_snapshot
 from localnet.settings import EmbeddedSettings
-from localnet.timeline import SLOTS_PER_EPOCH, Blockhashes, Timeline
+from localnet.timeline import Blockhashes, Timeline
 
-_SLOT_HASHES: Final = 512
-_DRIFT_MS: Final = 1_000
 _CALM: Final = SlotEnd()
 _log = structlog.get_logger()
 
@@ -56,13 +54,6 @@ class Counters:
 SlotListener = Callable[[Tip, Tip], None]
 
 
-@dataclass
-class _Clockwork:
-    """When the sysvars were set last, so that they are set once per slot and only if needed."""
-
-    slot: int = -1
-
-
 class Cluster:
     """The running chain. Everything but `send`, `end_slot` and `close` is immediate."""
 
@@ -71,18 +62,17 @@ class Cluster:
         self._state = state
         self._directory = directory
         self._settings = settings
-        self._sysvars = _Clockwork()
+        self._clockwork = Clockwork(state, settings.slot_time_ms)
         self._snapshotting: asyncio.Task[None] | None = None
         self._waiting = Waiting()
         self._lands_nothing = False
         self.adversary: Adversary | None = None
-        self.slot_time_ms = settings.slot_time_ms
         self.counters = Counters()
         self.listeners: list[SlotListener] = []
         last = state.slot
         self.slot = state.timeline.next(last)
         self.blockhashes = Blockhashes(state.timeline, last)
-        self._re_anchor(self._wall_ms() + self._offset_ms)
+        self._clockwork.follow_wall(self.slot, at_once=True)
         directory.mark_slot(self.slot)
         state.accounts.finalize(self.tip.finalized)
 
@@ -159,7 +149,7 @@ class Cluster:
         keys = self._keys(transaction, slot)[0]
         accounts = self._state.accounts
         overlay = {key: accounts.at(key, slot) for key in keys if accounts.newer_than(key, slot)}
-        self._set_sysvars(slot)
+        self._clockwork.set_sysvars(slot, self.blockhashes)
         return self.engine.simulate(transaction, overlay, verify_signatures=verify_signatures)
 
     def execute(self, transaction: VersionedTransaction, wire: bytes) -> Entry | None:
@@ -178,7 +168,7 @@ class Cluster:
         if self.precheck(transaction, self.bank("processed")) is not None:
             self.counters.dropped += 1
             return None
-        self._set_sysvars(self.slot)
+        self._clockwork.set_sysvars(self.slot, self.blockhashes)
         engine = self.engine
         keys, loaded = self._keys(transaction, self.slot)
         before = [engine.account(key) for key in keys]
@@ -240,22 +230,14 @@ class Cluster:
 
     # Time
 
+    @property
+    def slot_time_ms(self) -> int:
+        """How long a slot takes from now on."""
+        return self._clockwork.slot_time_ms
+
     def clock(self, slot: int) -> Clock:
         """The Clock sysvar in the bank of a slot."""
-        epoch = slot // SLOTS_PER_EPOCH
-        return Clock(
-            slot,
-            self.timeline.time_seconds(epoch * SLOTS_PER_EPOCH),
-            epoch,
-            epoch + 1,
-            self.timeline.time_seconds(slot),
-        )
-
-    def _set_sysvars(self, slot: int) -> None:
-        if self._sysvars.slot != slot:
-            known = self.blockhashes.slot_hashes(_SLOT_HASHES)
-            self.engine.set_time(self.clock(slot), [one for one in known if one[0] < slot])
-            self._sysvars.slot = slot
+        return self._clockwork.clock(slot)
 
     async def end_slot(self) -> None:
         """Close the open block once all before it are durable, and open the next."""
@@ -268,9 +250,7 @@ class Cluster:
             self._advance()
         else:
             await self._end_otherwise(end)
-        wall = self._wall_ms() + self._offset_ms
-        if wall - self.timeline.time_ms(self.slot) > _DRIFT_MS:
-            self._re_anchor(wall)
+        self._clockwork.follow_wall(self.slot)
         self._land_waiting()
         self._snapshot_if_due()
 
@@ -288,11 +268,12 @@ class Cluster:
         await self.sync()
         for _ in range(1 + end.empty_blocks):
             self._advance()
-        self.slot_time_ms = end.slot_time_ms or self.slot_time_ms
+        clockwork = self._clockwork
+        clockwork.slot_time_ms = end.slot_time_ms or clockwork.slot_time_ms
         if end.jumps_slots or end.empty_blocks:
-            self._re_anchor(self._wall_ms() + self._offset_ms)
+            clockwork.follow_wall(self.slot, at_once=True)
         elif end.slot_time_ms:
-            self._anchor(self.timeline.time_ms(self.slot), self._offset_ms)
+            clockwork.begin(self.slot, self.timeline.time_ms(self.slot))
         if self.adversary is not None:
             for after, landed in self.adversary.relands(dropped):
                 transaction = decode_transaction(landed.transaction)
@@ -306,7 +287,7 @@ class Cluster:
         dropped = state.skip(skipped)
         state.engine.restore(state.accounts.undo(skipped.first - 1))
         self.blockhashes.forget_after(skipped.first - 1)
-        self._sysvars.slot = -1
+        self._clockwork.forget_sysvars()
         self.counters.undone += len(dropped)
         _log.info("slots skipped", **msgspec.structs.asdict(skipped), undone=len(dropped))
         return dropped
@@ -334,39 +315,14 @@ class Cluster:
         await self.sync()
         target = self.timeline.time_ms(self.slot) + seconds * 1000
         self._advance()
-        self._anchor(target, self._offset_ms + seconds * 1000)
+        self._clockwork.anchor(self.slot, target, self._clockwork.offset_ms + seconds * 1000)
         await self.sync()
         for _ in range(self._settings.finalized_lag_slots + 1):
             self._advance()
         _log.info("clock moved", seconds=seconds, slot=self.slot)
         # The slots that were passed over took no time on the wall.
-        self._re_anchor(self.timeline.time_ms(self.slot))
+        self._clockwork.begin(self.slot, self.timeline.time_ms(self.slot))
         await self.sync()
-
-    @property
-    def _offset_ms(self) -> int:
-        return self.timeline.last_anchor.offset_ms
-
-    @staticmethod
-    def _wall_ms() -> int:
-        return time.time_ns() // 1_000_000
-
-    def _re_anchor(self, time_ms: int) -> None:
-        """Count from the open slot on; chain time never goes back."""
-        floor = self.timeline.time_ms(self.timeline.parent(self.slot))
-        time_ms = max(time_ms, floor)
-        self._anchor(time_ms, max(self._offset_ms, time_ms - self._wall_ms()))
-
-    def _anchor(self, time_ms: int, offset_ms: int) -> None:
-        anchor = Anchor(
-            slot=self.slot,
-            time_ms=time_ms,
-            slot_ms=self.slot_time_ms,
-            offset_ms=offset_ms,
-        )
-        self._state.journal.append(pack(anchor))
-        self.timeline.add(anchor)
-        self._sysvars.slot = -1
 
     # Snapshots
 
