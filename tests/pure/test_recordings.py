@@ -8,6 +8,7 @@ import pytest
 
 from indexer.decode import DECODER_VERSION, Transaction, decode
 from indexer.raw import Unreadable
+from indexer.signed import check_signed
 from settlement.chain import program
 from tests.chain.recordings.recording import (
     DECODED,
@@ -64,6 +65,16 @@ def test_every_instruction_of_the_program_is_recorded() -> None:
                 known = program.decode_instruction(instruction.data, instruction.accounts)
                 found.add(type(known))
     assert found == set(get_args(program.ProgramInstruction))
+
+
+@pytest.mark.parametrize("one", RECORDINGS, ids=lambda one: one.name)
+def test_what_is_decoded_is_what_was_signed(one: Recording) -> None:
+    check_signed(one.answer, signature=one.signature)
+    other = copy.deepcopy(one.answer)
+    top = other["transaction"]["message"]["instructions"][0]
+    top["accounts"] = [*top["accounts"], 0]
+    with pytest.raises(Unreadable):
+        check_signed(other, signature=one.signature)
 
 
 def test_every_version_and_every_depth_is_recorded() -> None:

@@ -47,8 +47,9 @@ ELSEWHERE: Final = (
     Elsewhere(
         name="D13",
         what="a newer decoder reads an old transaction otherwise",
-        outcome="the version stands in the row, and has to change with what is read",
-        test="tests/pure/test_recordings.py::test_another_reading_is_another_version",
+        outcome="it is told apart by its version; vaults stay as they were booked",
+        test="tests/database/indexer/test_index_words.py"
+        "::test_what_leaves_quarantine_is_told_apart_when_a_version_is_asked_for",
     ),
     Elsewhere(
         name="D21",
