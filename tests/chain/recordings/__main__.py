@@ -1,6 +1,7 @@
 """Record every scene anew, or only tell anew what the decoder makes of them.
 
-python -m tests.chain.recordings record    plays all scenes on new chains; writes both
+python -m tests.chain.recordings record    plays all scenes on new chains; writes all of them
+python -m tests.chain.recordings add       plays all, writes those that are not there yet
 python -m tests.chain.recordings decode    writes decoded.txt from the answers that are there
 """
 
@@ -23,6 +24,9 @@ def main(words: list[str]) -> int:
     match words:
         case ["record"]:
             keep(asyncio.run(play_all()))
+        case ["add"]:
+            there = {one.name: one for one in kept()}
+            keep(there.get(one.name, one) for one in asyncio.run(play_all()))
         case ["decode"]:
             pass
         case _:

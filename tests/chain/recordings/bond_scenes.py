@@ -179,6 +179,19 @@ async def _swept(stage: Stage) -> None:
     await stage.aside(plain(stage.ata("user"), vault, user, 301))
     sweep = stage.foreign.forward(stage.build(program.SweepSurplus()))
     await stage.scene("sweep-surplus", "what strayed into the bond vault, called", sweep)
+    code = b"SWEPT001"
+    _bond(stage, code)
+    posted = program.post_bond(
+        stage.deployment, depositor=user, funder=user, code=code, beneficiary=stage.key("operator")
+    )
+    await stage.scene(
+        "post-and-sweep",
+        "a bond posted, money that strays, swept, and a deposit, in one",
+        posted,
+        plain(stage.ata("user"), vault, user, 302),
+        stage.build(program.SweepSurplus()),
+        coded(stage, 303),
+    )
 
 
 async def _recovered(stage: Stage) -> None:

@@ -11,6 +11,7 @@ from tests.chain.recordings.stage import BOND_CODE, OTHER_CODE, USER_CODE, Stage
 from tests.chain.recordings.tokens import (
     OLD_MEMO,
     approve,
+    checked,
     compute_limit,
     freeze,
     memo,
@@ -52,6 +53,17 @@ async def _versions(stage: Stage) -> None:
         version=0,
         tables=[table],
     )
+    user, mint, till = stage.key("user"), stage.deployment.mint, stage.deployment.till_vault
+    await stage.scene(
+        "transfer-v0-tables",
+        "a plain transfer into a till that stands in a lookup table, with a memo",
+        checked(stage.ata("user"), mint, till, user, 15),
+        memo(USER_CODE.hex(), user),
+        version=0,
+        tables=[table],
+    )
+    many = [coded(stage, 100 + place, bytes([place]) * 8) for place in range(24)]
+    await stage.scene("deposits-many-v1", "24 deposits under 24 codes", *many, version=1)
 
 
 async def _table(stage: Stage) -> AddressLookupTableAccount:
@@ -96,6 +108,17 @@ async def _company(stage: Stage) -> None:
         coded(stage, 33),
         memo(OTHER_CODE.hex(), by=OLD_MEMO),
         approve(stage.ata("user"), stage.key("operator"), user, 1),
+    )
+    plain_and_memo = (
+        checked(stage.ata("user"), stage.deployment.mint, stage.deployment.till_vault, user, 36),
+        memo(OTHER_CODE.hex(), user),
+    )
+    await stage.scene(
+        "deposit-and-transfer",
+        "a coded deposit, called and not, and a plain transfer whose memo names another",
+        coded(stage, 37),
+        stage.foreign.forward(coded(stage, 37)),
+        *plain_and_memo,
     )
     await stage.scene("deposit-bond-code", "under a bond's code", coded(stage, 34, BOND_CODE))
     await stage.scene("deposit-nobodys-code", "under nobody's code", coded(stage, 35, bytes(8)))

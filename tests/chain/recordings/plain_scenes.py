@@ -20,6 +20,7 @@ from tests.chain.recordings.tokens import (
     burn,
     checked,
     close,
+    compute_limit,
     hand_over,
     memo,
     mint_to,
@@ -180,6 +181,9 @@ async def _batches(stage: Stage) -> None:
         trailing=[read(stage.deployment.config)],
     )
     await stage.scene("batch-mixed", "burned, in, elsewhere; an account left over", mixed)
+    many = batch(*(plain(source, stage.deployment.till_vault, user, 200 + n) for n in range(80)))
+    limit = compute_limit(1_400_000)
+    await stage.scene("batch-many-v1", "80 transfers in one Batch", limit, many, text, version=1)
 
 
 async def _minted(stage: Stage) -> None:

@@ -74,6 +74,7 @@ def load(path: Path) -> Recording:
 
 def keep(recordings: Iterable[Recording]) -> None:
     """Write them, in place of those that are there."""
+    recordings = list(recordings)
     ANSWERS.mkdir(exist_ok=True)
     for path in ANSWERS.glob("*.json"):
         path.unlink()
