@@ -123,6 +123,30 @@ async def test_killed_again_and_again_it_credits_everything_once(world: World) -
     assert rows[0]["n"] == 24
 
 
+async def test_a_standby_takes_over_within_seconds_of_a_kill(world: World) -> None:
+    user_id, code = await world.user()
+    first = await process(environment(world), "follow")
+    await world.deposit(code, 5)
+    await world.credited(accounts.user(user_id), 5)
+    world.status = world.another_status()
+    second = await process(environment(world), "follow")
+
+    async def stands_by() -> bool:
+        try:
+            return "standing by" in (await world.health())[1]
+        except OSError:
+            return False
+
+    await world.eventually(stands_by)
+    first.kill()
+    await world.deposit(code, 6)
+    async with asyncio.timeout(10):
+        await world.credited(accounts.user(user_id), 11)
+    await first.wait()
+    second.send_signal(signal.SIGTERM)
+    assert await second.wait() == 0
+
+
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
 async def test_it_ends_well_when_told(world: World, told: signal.Signals) -> None:
     running = await process(environment(world), "follow")
@@ -158,12 +182,37 @@ SETTINGS = {
         ("POD_INDEXER_POLL_MS", "0", "less than 1"),
         ("POD_METRICS_LISTEN", "here", "host:port"),
         ("DATABASE_URL", "", "DATABASE_URL"),
+        ("POD_RPC_URLS", "http://127.0.0.1:1,http://127.0.0.1:1", "twice"),
+        ("POD_RPC_SINGLE_SOURCE", "perhaps", "allow or refuse"),
+        ("POD_RPC_SINGLE_SOURCE", "refuse", "one provider is not enough"),
+        ("POD_CLUSTER", "mainnet-beta", "POD_RPC_SINGLE_SOURCE=allow"),
+        ("POD_RPC_REQUESTS_PER_SECOND", "0", "less than 1"),
+        ("POD_INDEXER_QUORUM_USDC", "-1", "less than 0"),
+        ("POD_START_SLOT", "soon", "not a whole number"),
     ],
 )
 def test_a_wrong_setting_is_named(setting: str, value: str, said: str) -> None:
     assert config.read(SettingsReader(SETTINGS, {})).cluster == "localnet"
     with pytest.raises(SettingInvalid, match=said):
         config.read(SettingsReader(SETTINGS | {setting: value}, {}))
+
+
+def test_one_source_is_enough_where_it_is_allowed() -> None:
+    elsewhere = SETTINGS | {"POD_CLUSTER": "mainnet-beta"}
+    two = elsewhere | {"POD_RPC_URLS": "https://one.test/key,https://two.test/key"}
+    assert not config.read(SettingsReader(two, {})).rules.single_source
+    allowed = elsewhere | {"POD_RPC_SINGLE_SOURCE": "allow"}
+    assert config.read(SettingsReader(allowed, {})).rules.single_source
+
+
+def test_how_fast_a_provider_is_asked() -> None:
+    usual = config.read(SettingsReader(SETTINGS, {}))
+    assert usual.limits_of("http://127.0.0.1:8899").requests_per_second is None
+    assert usual.limits_of("http://localhost:8899").requests_per_second is None
+    assert usual.limits_of("https://one.test/key").requests_per_second == 10
+    chosen = config.read(SettingsReader(SETTINGS | {"POD_RPC_REQUESTS_PER_SECOND": "40"}, {}))
+    for url in ("http://127.0.0.1:8899", "https://one.test/key"):
+        assert chosen.limits_of(url).requests_per_second == 40
 
 
 async def test_a_wrong_setting_is_one_clear_line() -> None:
