@@ -7,7 +7,7 @@ coin. `err` is opaque: new error variants appear with every node release and onl
 matters.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -16,6 +16,7 @@ from settlement.errors import Refused
 Index = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 TokenUnits = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,20}\Z")]
+_TOLD_CHARACTERS: Final = 300  # an error repeats what it found, however long that is
 # A call carries at most 10 KiB, which is less in base58.
 InstructionData = Annotated[str, msgspec.Meta(max_length=16_384)]
 
@@ -114,4 +115,4 @@ def read(answer: object) -> RawTransaction:
     try:
         return msgspec.convert(answer, RawTransaction)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:  # half a surrogate is no text
-        raise Unreadable(problem=str(error)) from None
+        raise Unreadable(problem=str(error)[:_TOLD_CHARACTERS]) from None

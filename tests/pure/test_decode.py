@@ -299,6 +299,14 @@ def test_half_an_answer_is_unreadable(path: str, value: object) -> None:
         decode(made, signature=SIGNATURE, watch=WATCH)
 
 
+def test_what_cannot_be_read_is_told_shortly() -> None:
+    made = answer(deposit(CODE, 5), till=5).json()
+    _set(made, "version", "x" * 1_000_000)
+    with pytest.raises(Unreadable) as told:
+        decode(made, signature=SIGNATURE, watch=WATCH)
+    assert len(str(told.value)) < 500
+
+
 @pytest.mark.parametrize(
     "path", ["meta", "version", "slot", "meta.err", "meta.innerInstructions", "meta.status"]
 )
