@@ -31,7 +31,7 @@ from localnet.engine import (
 )
 from localnet.history import Entry, History
 from localnet.meta import status_meta, token_balances
-from localnet.records import Alpenglow, Landed, Skipped, Write, pack, store
+from localnet.records import Alpenglow, Landed, Replaced, Skipped, Write, pack, store
 from localnet.recovery import ChainState, Directory, encode_snapshot, write_snapshot
 from localnet.settings import EmbeddedSettings
 from localnet.timeline import Blockhashes, Timeline
@@ -261,7 +261,12 @@ class Cluster:
         if end.drops_slots:
             wanted = self.timeline.at_or_before(self.slot - end.drops_slots)
             kept = max(wanted, self.tip.finalized)
-        dropped = self._skip(Skipped(first=kept + 1, last=last)) if kept < last else []
+        if end.reuses_slots and kept < self.slot:
+            self._reland(self._drop(Replaced(first=kept + 1, last=self.slot)), kept)
+            self._make_blocks(kept)
+            kept = self.slot
+        if kept < last:
+            self._reland(self._drop(Skipped(first=kept + 1, last=last)), last)
         if end.is_alpenglow:
             self._state.is_alpenglow = True
             self._state.journal.append(pack(Alpenglow(slot=self.slot)))
@@ -274,23 +279,38 @@ class Cluster:
             clockwork.follow_wall(self.slot, at_once=True)
         elif end.slot_time_ms:
             clockwork.begin(self.slot, self.timeline.time_ms(self.slot))
-        if self.adversary is not None:
-            for after, landed in self.adversary.relands(dropped):
-                transaction = decode_transaction(landed.transaction)
-                self._waiting.add(self.slot + after, transaction, landed.transaction)
         self._lands_nothing = False
 
-    def _skip(self, skipped: Skipped) -> list[Landed]:
+    def _drop(self, fork: Skipped | Replaced) -> list[Landed]:
         """Take these slots out of the chain, and the state back to before them."""
         state = self._state
-        state.journal.append(pack(skipped))
-        dropped = state.skip(skipped)
-        state.engine.restore(state.accounts.undo(skipped.first - 1))
-        self.blockhashes.forget_after(skipped.first - 1)
+        state.journal.append(pack(fork))
+        dropped = state.drop(fork)
+        state.engine.restore(state.accounts.undo(fork.first - 1))
+        self.blockhashes.forget_after(fork.first - 1)
         self._clockwork.forget_sysvars()
         self.counters.undone += len(dropped)
-        _log.info("slots skipped", **msgspec.structs.asdict(skipped), undone=len(dropped))
+        _log.info("slots dropped", **msgspec.structs.asdict(fork), undone=len(dropped))
         return dropped
+
+    def _reland(self, dropped: list[Landed], behind: int) -> None:
+        """Send to the new fork, whose blocks are behind this slot, what the adversary lets it."""
+        if self.adversary is None:
+            return
+        first = self.timeline.next(behind)
+        for after, landed in self.adversary.relands(dropped):
+            transaction = decode_transaction(landed.transaction)
+            self._waiting.add(first + after, transaction, landed.transaction)
+
+    def _make_blocks(self, behind: int) -> None:
+        """Fill the slots up to the open one again; nobody is told before they are complete."""
+        opened, self.slot = self.slot, self.timeline.next(behind)
+        while True:
+            self._land_waiting()
+            if self.slot == opened:
+                return
+            self.blockhashes.register(self.slot)
+            self.slot = self.timeline.next(self.slot)
 
     def _advance(self) -> None:
         before = self.tip

@@ -45,12 +45,14 @@ class SlotEnd:
     """How a slot ends. As it is: the open block is complete and the next slot opens.
 
     `drops_slots`: the newest slots, the open one among them, are dropped with what is in them;
-    never a finalized one. `jumps_slots`: so many slots after the open one have no block.
-    `empty_blocks`: so many blocks pass before anything can land. `slot_time_ms`: what a slot takes
-    from the next on. `is_alpenglow`: what is confirmed is finalized from now on.
+    never a finalized one. `reuses_slots`: the new fork has blocks of its own in those slots.
+    `jumps_slots`: so many slots after the open one have no block. `empty_blocks`: so many blocks
+    pass before anything can land. `slot_time_ms`: what a slot takes from the next on.
+    `is_alpenglow`: what is confirmed is finalized from now on.
     """
 
     drops_slots: int = 0
+    reuses_slots: bool = False
     jumps_slots: int = 0
     empty_blocks: int = 0
     slot_time_ms: int | None = None

@@ -62,13 +62,20 @@ class Skipped(msgspec.Struct, frozen=True, tag="skipped"):
     last: int
 
 
+class Replaced(msgspec.Struct, frozen=True, tag="replaced"):
+    """The slots from `first` to `last` have other blocks than before: a fork in the same slots."""
+
+    first: int
+    last: int
+
+
 class Alpenglow(msgspec.Struct, frozen=True, tag="alpenglow"):
     """After `slot`, what is confirmed is finalized."""
 
     slot: int
 
 
-Record = Genesis | Anchor | Landed | Skipped | Alpenglow
+Record = Genesis | Anchor | Landed | Skipped | Replaced | Alpenglow
 
 
 class Snapshot(msgspec.Struct, frozen=True):

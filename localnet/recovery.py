@@ -33,6 +33,7 @@ from localnet.records import (
     Genesis,
     Landed,
     Record,
+    Replaced,
     Skipped,
     Snapshot,
     load,
@@ -74,13 +75,17 @@ class ChainState:
         assert isinstance(record, Landed)
         return record
 
-    def skip(self, skipped: Skipped) -> list[Landed]:
+    def drop(self, fork: Skipped | Replaced) -> list[Landed]:
         """Take the blocks of these slots, and what landed in them, out of the chain.
 
         The accounts are another matter: a snapshot may already be without those writes.
         """
-        self.timeline.skip(skipped.first, skipped.last)
-        return self.history.drop_after(skipped.first - 1, self.landed)
+        match fork:
+            case Skipped():
+                self.timeline.skip(fork.first, fork.last)
+            case Replaced():
+                self.timeline.replace(fork.first, fork.last)
+        return self.history.drop_after(fork.first - 1, self.landed)
 
 
 class Directory:
@@ -204,8 +209,8 @@ def _apply(state: ChainState, offset: int, record: Record, *, is_in_snapshot: bo
             state.slot = max(state.slot, record.slot)
             if not is_in_snapshot:
                 _write_accounts(state, record)
-        case Skipped():
-            state.skip(record)
+        case Skipped() | Replaced():
+            state.drop(record)
             state.slot = max(state.slot, record.last)
             if not is_in_snapshot:
                 state.accounts.undo(record.first - 1)

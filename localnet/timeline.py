@@ -3,7 +3,8 @@
 A block without transactions is not stored anywhere: its time follows from the last anchor, its
 height from its slot, and its hash from the chain's genesis hash. Every `skipped_every`-th slot has
 no block, as a real leader sometimes misses his, so nobody can confuse slots with heights. On top of
-that, runs of slots can lose their blocks (a fork) or never get any (a halt): those are listed.
+that, runs of slots can lose their blocks (a fork), get others (a fork in the same slots) or never
+have any (a halt): those runs are listed.
 """
 
 import bisect
@@ -30,6 +31,7 @@ class Timeline:
         self._skipped_every = skipped_every
         self._anchors: list[Anchor] = []
         self._gaps: list[_Gap] = []
+        self._replaced: list[tuple[int, int]] = []
 
     @property
     def last_anchor(self) -> Anchor:
@@ -51,6 +53,10 @@ class Timeline:
         lost = self._regular_blocks(last) - self._regular_blocks(first - 1)
         lost_before = self._gaps[-1].lost if self._gaps else 0
         self._gaps.append(_Gap(first=first, last=last, lost=lost_before + lost))
+
+    def replace(self, first: int, last: int) -> None:
+        """The blocks of these slots are others than they were: their hashes change."""
+        self._replaced.append((first, last))
 
     def has_block(self, slot: int) -> bool:
         """Whether the slot is not skipped."""
@@ -113,7 +119,9 @@ class Timeline:
 
     def blockhash(self, slot: int) -> bytes:
         """The hash of the block of this slot."""
-        return hashlib.sha256(b"block" + self.genesis_hash + slot.to_bytes(8, "little")).digest()
+        forks = sum(first <= slot <= last for first, last in self._replaced)
+        named = self.genesis_hash + slot.to_bytes(8, "little") + b"fork" * forks
+        return hashlib.sha256(b"block" + named).digest()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -56,7 +56,10 @@ class ClusterAdversary:
         """What is due when this slot ends; None: the cluster stands still."""
         while self._script and self._script[0].at_slot + self._origin_slot <= slot:
             self._take(self._script.popleft())
-        end = replace(self._next, drops_slots=self._fork.depth_slots if self._fork else 0)
+        end = self._next
+        if self._fork is not None:
+            reuses = self._fork.reuses_slots
+            end = replace(end, drops_slots=self._fork.depth_slots, reuses_slots=reuses)
         if self._pauses:
             pause = self._pauses[0]
             self._pause_left = (self._pause_left or pause.lasts_slots + 1) - 1

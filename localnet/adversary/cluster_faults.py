@@ -33,6 +33,9 @@ class Fork:
     in the old order or, with `reorders`, in any; whether they land and how they end is up to the
     new fork's state and blockhashes. The others are never heard of again unless somebody sends
     them.
+
+    The new fork goes on behind the dropped slots, which are skipped; with `reuses_slots` it has
+    blocks of its own in them, as when leaders made two: other blocks of the same slots.
     """
 
     at_slot: int
@@ -40,6 +43,7 @@ class Fork:
     relands_percent: int = 100
     reorders: bool = False
     within_slots: int = 4
+    reuses_slots: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -195,6 +199,7 @@ def _fork(chance: random.Random, slot: int, _slot_time_ms: int) -> ClusterFault:
         relands_percent=chance.choice([0, 30, 70, 100, 100]),
         reorders=chance.choice([False, True]),
         within_slots=chance.randint(1, 8),
+        reuses_slots=chance.choice([False, False, True]),
         seed=chance.getrandbits(32),
     )
 

@@ -70,7 +70,7 @@ async def test_a_fork_undoes_what_was_confirmed(tmp_path: Path) -> None:
         assert (await rpc.error("getBlock", slot, CONFIRMED)).code == -32007
         assert slot not in await rpc.call("getBlocks", 0)
         assert not await rpc.value("isBlockhashValid", dropped["blockhash"], PROCESSED)
-        for lost in range(slot, slot + 4):
+        for lost in range(slot, slot + 4):  # also that of the block that never was complete
             blockhash = Hash.from_bytes(chain.cluster.timeline.blockhash(lost))
             assert not await rpc.value("isBlockhashValid", str(blockhash), PROCESSED)
         parent = await rpc.call("getBlock", slot - 1)
@@ -109,6 +109,57 @@ async def test_a_dropped_transaction_lands_again_in_another_slot(tmp_path: Path)
         assert await balance(chain, someone, "finalized") == SOL
         answer = await rpc.call("getTransaction", str(signature))
         assert answer["meta"]["postBalances"][1] == SOL
+
+
+async def test_a_fork_in_the_same_slots_makes_other_blocks_of_them(tmp_path: Path) -> None:
+    """Same slots and heights, other hashes and contents; what landed second may now be first."""
+    with chain_by_hand(tmp_path) as chain:
+        await settled_chain(chain)
+        rpc, user = chain.rpc, chain.keys["user"]
+        blockhash = await rpc.blockhash("finalized")
+        people = [Keypair().pubkey() for _ in range(2)]
+        transfers = [signed([send_sol(user, one)], blockhash, user) for one in people]
+        sent = [await rpc.send(one) for one in transfers]
+        first = chain.entry(sent[0]).slot
+        await chain.end_slots(3)
+        slots = range(first, first + 3)
+        before = [await rpc.call("getBlock", slot, CONFIRMED) for slot in slots[:2]]
+        young = await rpc.blockhash("processed")
+        finalized = chain.cluster.tip.finalized
+        seed = reordering_seed()
+        chain.does(
+            Fork(
+                at_slot=0,
+                depth_slots=4,
+                reorders=True,
+                within_slots=2,
+                reuses_slots=True,
+                seed=seed,
+            )
+        )
+        await chain.end_slots(1)
+        assert chain.cluster.slot == first + 4
+        assert chain.cluster.tip.finalized in (finalized, finalized + 1)
+        entries = [chain.entry(one) for one in sent]
+        places = [(entry.slot, entry.index) for entry in entries]
+        assert places[1] < places[0]
+        assert {slot for slot, _ in places} <= set(slots)
+        assert not await rpc.value("isBlockhashValid", str(young), PROCESSED)
+        assert await rpc.value("isBlockhashValid", str(await rpc.blockhash("confirmed")), PROCESSED)
+        await chain.until_finalized(*sent)
+        await chain.end_slots(4)
+        after = [await rpc.call("getBlock", slot) for slot in slots]
+        for old, new in zip(before, after, strict=False):
+            assert new["blockhash"] != old["blockhash"]
+            assert new["blockHeight"] == old["blockHeight"]
+            assert new["parentSlot"] == old["parentSlot"]
+        assert after[0]["previousBlockhash"] == before[0]["previousBlockhash"]
+        assert after[1]["previousBlockhash"] == after[0]["blockhash"]
+        assert after[2]["previousBlockhash"] == after[1]["blockhash"]
+        for one in people:
+            assert await balance(chain, one, "finalized") == SOL
+    with chain_by_hand(tmp_path) as chain:
+        assert [await chain.rpc.call("getBlock", slot) for slot in slots] == after
 
 
 async def test_without_its_parent_a_transaction_ends_another_way(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def test_seeds_draw_every_kind_but_another_consensus() -> None:
     assert {type(one) for one in drawn} == {Fork, Skip, Halt, SlotTime, Congestion}
     forks = [one for one in drawn if isinstance(one, Fork)]
     assert {one.reorders for one in forks} == {False, True}
+    assert {one.reuses_slots for one in forks} == {False, True}
     assert {0, 100} < {one.relands_percent for one in forks}
     assert all(50 < len(run) < 150 for run in runs)
 
@@ -125,7 +126,7 @@ def test_what_is_due_together_happens_together_after_the_pauses() -> None:
         [
             Fork(at_slot=1, depth_slots=2),
             Halt(at_slot=1, lasts_slots=2, jump_slots=7, empty_blocks=1),
-            Fork(at_slot=1, depth_slots=5),
+            Fork(at_slot=1, depth_slots=5, reuses_slots=True),
             SlotTime(at_slot=1, slot_time_ms=40),
             Skip(at_slot=1, slots=1),
         ]
@@ -133,7 +134,7 @@ def test_what_is_due_together_happens_together_after_the_pauses() -> None:
     assert ends(adversary, 1, 6) == [
         None,
         None,
-        SlotEnd(drops_slots=5, jumps_slots=7, empty_blocks=1, slot_time_ms=40),
+        SlotEnd(drops_slots=5, reuses_slots=True, jumps_slots=7, empty_blocks=1, slot_time_ms=40),
         None,
         SlotEnd(jumps_slots=1),
         CALM,

@@ -221,3 +221,16 @@ def test_a_timeline_with_gaps_counts_the_blocks(every: int, steps: list[tuple[st
         assert hashes.is_valid(line.blockhash(block), blocks[-1]) == (len(blocks) - index <= 151)
     lost = set(range(slot)) - set(blocks)
     assert not any(hashes.is_valid(line.blockhash(one), blocks[-1]) for one in lost)
+
+
+def test_other_blocks_of_the_same_slots_have_other_hashes() -> None:
+    line = Timeline(bytes(32), 0)
+    hashes: list[list[bytes]] = []
+    for first, last in ((5, 9), (7, 8), (9, 9)):
+        hashes.append([line.blockhash(slot) for slot in range(12)])
+        line.replace(first, last)
+        now = [line.blockhash(slot) for slot in range(12)]
+        changed = [slot for slot in range(12) if now[slot] != hashes[-1][slot]]
+        assert changed == list(range(first, last + 1))
+        assert not set(now[first : last + 1]) & {one for known in hashes for one in known}
+        assert line.height(9) == 9
