@@ -119,12 +119,14 @@ class Backend:
             return not lost or chance(self._seed, self.name, "lost", entry.ordinal) >= lost
 
         def order(entry: Entry) -> float:
-            if traits.is_reordered:
-                return chance(self._seed, self.name, "order", entry.ordinal)
-            return -entry.ordinal
+            return chance(self._seed, self.name, "order", entry.ordinal)
 
-        index_lag_slots = traits.index_lag_slots
-        return HistoryView(self._cluster.history, has, order, index_lag_slots=index_lag_slots)
+        return HistoryView(
+            self._cluster.history,
+            has,
+            order if traits.is_reordered else None,
+            index_lag_slots=traits.index_lag_slots,
+        )
 
 
 def _edit(traits: Traits, config: dict[str, object]) -> dict[str, object]:

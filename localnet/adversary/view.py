@@ -8,6 +8,7 @@ it executes there.
 import copy
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from solders.account import Account
@@ -32,11 +33,14 @@ class HistoryView(History):
         self,
         truth: History,
         has: Callable[[Entry], bool],
-        order: Order,
+        order: Order | None,
         *,
         index_lag_slots: int = 0,
     ) -> None:
-        """`has` says which entries are there at all; the index by address is behind the bank."""
+        """`has` says which entries are there at all; the index by address is behind the bank.
+
+        Without an `order` of its own, a backend lists as the truth does.
+        """
         self._truth = truth
         self._index_lag_slots = index_lag_slots
         self._has = has
@@ -66,18 +70,25 @@ class HistoryView(History):
 
         The bounds are ordinals of entries that this view has given out.
         """
-        named = self._truth.for_address(
-            address, up_to_slot=up_to_slot - self._index_lag_slots, before=None, after=None
-        )
-        first = None if before is None else self._place(self._cursors[before])
-        last = None if after is None else self._place(self._cursors[after])
-        for entry in sorted(filter(self._has, named), key=self._place):
-            place = self._place(entry)
-            if (first is None or place > first) and (last is None or place < last):
+        newest_slot = up_to_slot - self._index_lag_slots
+        if self._order is None:
+            named = self._truth.for_address(
+                address, up_to_slot=newest_slot, before=before, after=after
+            )
+            yield from filter(self._has, named)
+            return
+        place = partial(_place, self._order)
+        named = self._truth.for_address(address, up_to_slot=newest_slot, before=None, after=None)
+        first = None if before is None else place(self._cursors[before])
+        last = None if after is None else place(self._cursors[after])
+        for entry in sorted(filter(self._has, named), key=place):
+            at = place(entry)
+            if (first is None or at > first) and (last is None or at < last):
                 yield entry
 
-    def _place(self, entry: Entry) -> tuple[int, float]:
-        return -entry.slot, self._order(entry)
+
+def _place(order: Order, entry: Entry) -> tuple[int, float]:
+    return -entry.slot, order(entry)
 
 
 class View(Cluster):

@@ -143,6 +143,20 @@ async def test_a_dropped_websocket(tmp_path: Path) -> None:
         assert (closing.type, closing.data) == (aiohttp.WSMsgType.CLOSE, 1011)
 
 
+async def test_only_the_named_backends_websocket_is_met(tmp_path: Path) -> None:
+    async with (
+        served(tmp_path, SocketFault(kind="ws-refuse", backend="b")) as chain,
+        aiohttp.ClientSession() as session,
+    ):
+        async with session.ws_connect(f"{chain.ws_url}/backend/a") as socket:
+            await socket.send_json(SUBSCRIBE)
+            assert len(await texts(socket, 3)) == 3
+        for name, status in (("b", 503), ("z", 404)):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await session.ws_connect(f"{chain.ws_url}/backend/{name}")
+            assert refused.value.status == status
+
+
 async def test_an_overflowing_websocket_is_cut_off(tmp_path: Path) -> None:
     async with subscribed(tmp_path, SocketFault(kind="ws-overflow", after_messages=3)) as socket:
         got: list[aiohttp.WSMsgType] = []
