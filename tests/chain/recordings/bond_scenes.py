@@ -54,6 +54,10 @@ async def _till(stage: Stage) -> None:
     await stage.scene("pay-called", "a payment called by a program", called, by=[payer])
     skip = program.skip(stage.deployment, signer=payer.pubkey(), first=5, mask=0b101)
     await stage.scene("skip", "two numbers are burned", skip, by=[payer])
+    called = stage.foreign.forward(
+        program.skip(stage.deployment, signer=payer.pubkey(), first=10, mask=1)
+    )
+    await stage.scene("skip-called", "a number is burned inside a call", called, by=[payer])
     taken = (_pay(stage, 1, 204),)
     await stage.scene("pay-failed", "a number that is gone", *taken, by=[payer], fails=True)
     in_and_out = (coded(stage, 205), _pay(stage, 8, 206))

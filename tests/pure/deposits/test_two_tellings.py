@@ -27,6 +27,14 @@ def test_another_code_in_an_inner_call_is_another_meaning() -> None:
     assert telling(one, one.answer).meaning != telling(one, other).meaning
 
 
+@pytest.mark.parametrize(("name", "burns"), [("skip-called", True), ("skip", False)])
+def test_numbers_burned_inside_a_call_are_told_by_two(name: str, burns: bool) -> None:
+    one = load(ANSWERS / f"{name}.json")
+    program_id = one.watch.deployment.program_id
+    assert telling(one, one.answer).burns_unsigned(program_id) is burns
+    assert not telling(one, one.answer).burns_unsigned(one.watch.deployment.mint)
+
+
 def test_who_else_gained_is_part_of_the_meaning() -> None:
     one = load(ANSWERS / "paid-others-too.json")
     other = copy.deepcopy(one.answer)
