@@ -32,7 +32,10 @@ def main() -> int:
     try:
         settings = _settings(arguments)
         script = script_from(
-            arguments.faults, arguments.seed, slot_time_ms=settings.embedded.slot_time_ms
+            arguments.faults,
+            arguments.seed,
+            slots=arguments.fault_slots,
+            slot_time_ms=settings.embedded.slot_time_ms,
         )
         if arguments.print_faults:
             sys.stdout.write(script_text(script or Script()))
@@ -72,8 +75,15 @@ def _parser() -> argparse.ArgumentParser:
         "--seed",
         type=_seed,
         metavar="N",
-        help="without --faults: do what this number stands for, in the first"
-        f" {DEFAULT_SLOTS} slots; with it: load its dice",
+        help="without --faults: do what this number stands for; with it: load its dice",
+    )
+    faults.add_argument(
+        "--fault-slots",
+        type=_slots,
+        default=DEFAULT_SLOTS,
+        metavar="N",
+        help=f"how many slots the faults of a seed last, {DEFAULT_SLOTS} if not said; then all is"
+        " calm",
     )
     faults.add_argument(
         "--print-faults", action="store_true", help="print it all as a script, and serve nothing"
@@ -87,6 +97,12 @@ def _parser() -> argparse.ArgumentParser:
 def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**63:
         raise argparse.ArgumentTypeError("expected a whole number from 0 to 2^63 - 1")
+    return int(text)
+
+
+def _slots(text: str) -> int:
+    if not text.isdecimal() or not 2 <= int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError("expected a whole number from 2 to 1000000")
     return int(text)
 
 

@@ -61,13 +61,17 @@ def script_of_seed(seed: int, *, slots: int = DEFAULT_SLOTS, slot_time_ms: int =
     )
 
 
-def script_from(path: Path | None, seed: int | None, *, slot_time_ms: int) -> Script | None:
+def script_from(
+    path: Path | None, seed: int | None, *, slots: int, slot_time_ms: int
+) -> Script | None:
     """What a command line asks for: a file, a seed's schedule, or a file under other dice.
 
     None when neither is given. Raises `SettingsError`.
     """
     if path is None:
-        return None if seed is None else script_of_seed(seed, slot_time_ms=slot_time_ms)
+        if seed is None:
+            return None
+        return script_of_seed(seed, slots=slots, slot_time_ms=slot_time_ms)
     script = load_script(path)
     if seed is None:
         return script

@@ -207,12 +207,13 @@ def test_a_file_under_other_dice(tmp_path: Path) -> None:
     path = tmp_path / "faults.toml"
     path.write_text(EVERYTHING)
     script = load_script(path)
-    assert script_from(path, None, slot_time_ms=200) == script
-    other = script_from(path, 4, slot_time_ms=200)
+    assert script_from(path, None, slots=3_000, slot_time_ms=200) == script
+    other = script_from(path, 4, slots=3_000, slot_time_ms=200)
     assert other is not None
     assert (other.seed, other.faults) == (4, script.faults)
-    assert script_from(None, 4, slot_time_ms=200) == script_of_seed(4)
-    assert script_from(None, None, slot_time_ms=200) is None
+    assert script_from(None, 4, slots=3_000, slot_time_ms=200) == script_of_seed(4)
+    assert script_from(None, 4, slots=50, slot_time_ms=200) == script_of_seed(4, slots=50)
+    assert script_from(None, None, slots=3_000, slot_time_ms=200) is None
 
 
 def test_dice_are_fair_and_always_the_same() -> None:

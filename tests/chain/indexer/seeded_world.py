@@ -88,19 +88,24 @@ class Pools:
     signer: Pool
 
 
-async def played_seed(ground: Ground, dsn: str, path: Path, seed: int) -> Books:
-    """The books after a run under a seed's faults, but for those that would only cost time.
-
-    Every other seed puts all backends behind one address.
-    """
+def script_for(seed: int) -> Script:
+    """The faults of a seed, but for what only costs time and what nobody would set up."""
     script = script_of_seed(seed, slots=TICKS)
-    balanced = seed % 2 == 0
     kept = [_quick(fault) for fault in script.faults if not isinstance(fault, SocketFault)]
-    if balanced:
+    if _is_balanced(seed):
         # Nobody puts nodes of two chains behind one address.
         kept = [one for one in kept if getattr(one, "kind", "") != "foreign-chain"]
-    script = replace(script, faults=tuple(kept))
-    return await played(ground, dsn, path, script, balanced=balanced)
+    return replace(script, faults=tuple(kept))
+
+
+def _is_balanced(seed: int) -> bool:
+    """Every other seed puts all backends behind one address."""
+    return seed % 2 == 0
+
+
+async def played_seed(ground: Ground, dsn: str, path: Path, seed: int) -> Books:
+    """The books after a run under a seed's faults."""
+    return await played(ground, dsn, path, script_for(seed), balanced=_is_balanced(seed))
 
 
 def _quick(fault: Fault) -> Fault:

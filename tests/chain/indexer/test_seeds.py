@@ -2,8 +2,8 @@
 
 Each seed is a schedule of faults. When they are over and all have caught up, the books, the
 movements and the events are those of the calm run of the same story: nothing doubled, nothing
-missing, nothing made up. A seed that fails is printed as a script by `scripts/localnet --seed N
---print-faults`; POD_SEED moves the seeds of the normal run.
+missing, nothing made up. A seed that fails is told with its script, to be cut down by hand: put it
+into `_ONCE_FAILED`. POD_SEED is the first seed of the normal run.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ import pytest
 
 from localnet import postgres
 from localnet.adversary.faults import Script
-from localnet.adversary.script import parse_script
+from localnet.adversary.script import parse_script, script_text
 from localnet.seed import genesis, load_or_create_keys
 from settlement.chain.program import Deployment
 from tests.chain.indexer.seeded_books import Books
-from tests.chain.indexer.seeded_world import Ground, played, played_seed
+from tests.chain.indexer.seeded_world import Ground, played, played_seed, script_for
 from tests.chain.localnet.manual import manual_settings
 from tests.conftest import Database, _database, check_books
 
@@ -109,7 +109,7 @@ async def test_a_seed_ends_in_the_books_of_the_calm_run(
 ) -> None:
     seed = _FIRST + number
     books = await played_seed(ground, database.dsn, tmp_path / "chain", seed)
-    assert books.differences(calm) == [], f"seed {seed}"
+    assert books.differences(calm) == [], f"seed {seed}:\n{script_text(script_for(seed))}"
 
 
 # Cut down by hand from seeds that once failed.
