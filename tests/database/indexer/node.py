@@ -153,10 +153,16 @@ def _info(signature: str, answer: Json, other_slot: int | None) -> SignatureInfo
 
 
 def follower(
-    node: FakeNode, pool: Pool, writer: Writer, *, cluster: str = WATCH.cluster
+    node: FakeNode,
+    pool: Pool,
+    writer: Writer,
+    *,
+    cluster: str = WATCH.cluster,
+    pace: Pace = PACE,
 ) -> Follower:
     """A new life of the indexer over this node alone."""
-    return follower_of([Provider(name="node", rpc=node)], pool, writer, cluster=cluster)
+    provider = Provider(name="node", rpc=node)
+    return follower_of([provider], pool, writer, cluster=cluster, pace=pace)
 
 
 def follower_of(
@@ -166,6 +172,7 @@ def follower_of(
     *,
     cluster: str = WATCH.cluster,
     rules: Rules = RULES,
+    pace: Pace = PACE,
 ) -> Follower:
     """A new life of the indexer over these providers, the first one leading."""
     return Follower(
@@ -174,7 +181,7 @@ def follower_of(
         writer=writer,
         watch=replace(WATCH, cluster=cluster),
         watched=WATCHED,
-        pace=PACE,
+        pace=pace,
         rules=rules,
         meters=Meters(),
     )
