@@ -1,4 +1,4 @@
-"""A cluster and its RPC as users meet them on bad days: several backends, one truth, faults as data.
+"""A cluster and its RPC as users meet them on bad days: one truth, several views, faults as data.
 
 faults             what can go wrong between the cluster and who asks, as frozen values
 cluster_faults     what can go wrong with the cluster itself
