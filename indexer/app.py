@@ -21,6 +21,7 @@ from indexer.audit import Auditor
 from indexer.config import IndexerSettings
 from indexer.decode import Watch
 from indexer.follow import Follower
+from indexer.glance import Glance
 from indexer.hydration import QUORUM
 from indexer.metrics import Meters
 from indexer.probes import GENESIS_HASHES, Prober
@@ -192,26 +193,46 @@ async def _audit(parts: _Parts, watch: Watch, writer: Writer) -> None:
 
 
 async def _rounds(parts: _Parts, follower: Follower) -> None:
-    pace, meters, status = parts.settings.pace, parts.meters, parts.status
+    meters, status = parts.meters, parts.status
+    addresses = [one.address for one in watched_by(parts.settings) if not one.orders]
+    glance = Glance(parts.providers, addresses)
     needed = 1 if parts.settings.rules.single_source else QUORUM
     reported_seconds = -_REPORT_SECONDS
     parts.meters.providers.needed.set(needed)
     while True:
         quiet = False
         try:
+            if not parts.flag.listening:
+                await glance.remember()
             with meters.round_seconds.time():
                 now = await follower.round()
             status.done(now, needed=needed)
             meters.rounds.labels(ended="well").inc()
             meters.last_round.set_to_current_time()
-            quiet = parts.flag.listening and now.quiet
+            quiet = now.quiet
         except _AWAY as error:
             meters.rounds.labels(ended="away").inc()
             status.waiting(_why(error))
         if time.monotonic() - reported_seconds >= _REPORT_SECONDS:
             reported_seconds = time.monotonic()
             await _report(parts)
-        await parts.flag.wait(pace.quiet_poll_seconds if quiet else pace.poll_seconds)
+        await _wait(parts, glance, quiet=quiet)
+
+
+async def _wait(parts: _Parts, glance: Glance, *, quiet: bool) -> None:
+    """Return when there may be something to do."""
+    pace, flag = parts.settings.pace, parts.flag
+    if not quiet:
+        await flag.wait(pace.poll_seconds)
+        return
+    until_seconds = time.monotonic() + pace.quiet_poll_seconds
+    while time.monotonic() < until_seconds:
+        listening = flag.listening
+        left_seconds = until_seconds - time.monotonic()
+        if await flag.wait(left_seconds if listening else pace.poll_seconds):
+            return
+        if listening is not flag.listening or (not listening and await glance.changed()):
+            return
 
 
 async def _report(parts: _Parts) -> None:

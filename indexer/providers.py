@@ -16,9 +16,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
+from solders.pubkey import Pubkey
 
 from indexer.source import Node
 from indexer.terms import AccountReader
+from settlement.chain.answers import AccountAt
 from settlement.chain.node import Experience, NodeLimits
 from settlement.chain.rpc import RetryPolicy, RpcClient
 from settlement.errors import Unavailable
@@ -62,6 +64,10 @@ class Chain(Node, AccountReader, Protocol):
 
     async def slot(self) -> Slot:
         """The newest finalized slot, as one node sees it."""
+        ...
+
+    async def accounts(self, addresses: Sequence[Pubkey]) -> tuple[AccountAt, ...]:
+        """Several accounts at one finalized slot, in the order asked."""
         ...
 
     async def genesis_hash(self) -> str:

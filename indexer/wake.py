@@ -40,14 +40,16 @@ class Wake:
         """There may be something new."""
         self._dirty.set()
 
-    async def wait(self, longest_seconds: float) -> None:
-        """Return when woken or when the time is over; the flag is down again."""
+    async def wait(self, longest_seconds: float) -> bool:
+        """Return when woken or when the time is over; the flag is down again. Whether it was up."""
         try:
             async with asyncio.timeout(longest_seconds):
                 await self._dirty.wait()
         except TimeoutError:
             pass
+        was_up = self._dirty.is_set()
         self._dirty.clear()
+        return was_up
 
 
 async def listen(

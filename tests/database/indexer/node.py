@@ -58,7 +58,7 @@ class FakeNode:
     away: bool = False
     forgets_cursors: bool = False
     shuffled: bool = False
-    accounts: dict[Pubkey, AccountAt] = field(default_factory=dict[Pubkey, AccountAt])
+    accounts_held: dict[Pubkey, AccountAt] = field(default_factory=dict[Pubkey, AccountAt])
     asked: list[str] = field(default_factory=list[str])
 
     def add(self, *made: Answer) -> None:
@@ -125,7 +125,12 @@ class FakeNode:
 
     async def account(self, address: Pubkey, *, min_context_slot: Slot | None = None) -> AccountAt:
         self._here("account")
-        return self.accounts.get(address, AccountAt(slot=Slot(self.tip), account=None))
+        return self.accounts_held.get(address, AccountAt(slot=Slot(self.tip), account=None))
+
+    async def accounts(self, addresses: Sequence[Pubkey]) -> tuple[AccountAt, ...]:
+        self._here("accounts")
+        nothing = AccountAt(slot=Slot(self.tip), account=None)
+        return tuple(self.accounts_held.get(address, nothing) for address in addresses)
 
     def _here(self, what: str) -> None:
         self.asked.append(what)

@@ -178,7 +178,7 @@ class Story:
         keys = self.desk.bond_code + bytes(self.first) * 2 + bytes(ALICE)
         clocks = struct.pack("<Q11q", AMOUNT, BLOCK_TIME, 0, 0, 5, 6, 7, 8, BLOCK_TIME, *TIMES)
         data = account_discriminator("Bond") + head + keys + clocks + EVIDENCE + REPLY + EVIDENCE
-        self.node.accounts[self.address] = AccountAt(
+        self.node.accounts_held[self.address] = AccountAt(
             slot=Slot(self.node.tip),
             account=Account(
                 owner=DEPLOYMENT.program_id,
