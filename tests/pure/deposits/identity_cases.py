@@ -107,6 +107,11 @@ CASES = (
         "D20",
         "a vault of ours is said to hold another mint",
         *every(coded(), "meta.postTokenBalances.0.mint", str(FOREIGN), ""),
+        spoiled(
+            answer(Call(key("anything"), [TILL], b"")),
+            put("meta.preTokenBalances.0.mint", str(FOREIGN)),
+            put("meta.postTokenBalances.0.mint", str(FOREIGN)),
+        ),
         leads_to=UNREADABLE,
     ),
     case(
