@@ -8,6 +8,7 @@ from settlement.chain.program import TOKEN_PROGRAM
 from tests.pure.deposits.case import (
     CODE,
     CREDIT,
+    FAILED,
     SUSPENSE,
     UNREADABLE,
     Change,
@@ -37,11 +38,12 @@ TOP = "transaction.message.instructions.0"
 LOADED = "meta.loadedAddresses"
 
 
-def from_table() -> Answer:
+def from_table(*, failed: bool = False) -> Answer:
     """A transfer into a till that stands in a lookup table."""
     return Answer(
         calls=[Call(TOKEN_PROGRAM, [ALICE_ATA, TILL, ALICE], bytes([3]) + u64(5))],
-        balances=[(TILL, DEPLOYMENT.mint, 0, 5)],
+        balances=[] if failed else [(TILL, DEPLOYMENT.mint, 0, 5)],
+        failed=failed,
         keys=[ALICE, TOKEN_PROGRAM, ALICE_ATA, TILL],
         loaded_writable=[TILL],
     )
@@ -67,6 +69,13 @@ CASES = (
         *every(from_table(), "version", "legacy", 1),
         *every(version(1), f"{LOADED}.writable", [str(key("one too many"))]),
         leads_to=UNREADABLE,
+    ),
+    case(
+        "D117",
+        "it failed because its lookup tables could not be read, or named an account twice",
+        *each(from_table(failed=True), put(LOADED, None), put(f"{LOADED}.writable", [])),
+        spoiled(from_table(failed=True), put(f"{LOADED}.writable.0", str(ALICE))),
+        leads_to=FAILED,
     ),
     case("D87", "legacy and version 1", version("legacy"), version(1), leads_to=CREDIT),
     case(
