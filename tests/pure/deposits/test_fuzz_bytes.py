@@ -71,7 +71,7 @@ def test_other_bytes(made: tuple[bytes, Recording]) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3_600)
-@settings(max_examples=60_000)
+@settings(max_examples=40_000)
 @given(made=mutated())
 def test_very_many_other_bytes(made: tuple[bytes, Recording]) -> None:
     check(*made)

@@ -181,7 +181,7 @@ def test_several_damages_at_once(made: tuple[Raw, Recording]) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3_600)
-@settings(max_examples=40_000)
+@settings(max_examples=20_000)
 @given(made=damaged())
 def test_very_many_damages(made: tuple[Raw, Recording]) -> None:
     check(*made)
