@@ -45,10 +45,10 @@ async def spawn(data: Path, keys: Path, *more: str) -> asyncio.subprocess.Proces
 
 
 @asynccontextmanager
-async def started(data: Path, keys: Path) -> AsyncGenerator[Chain]:
+async def started(data: Path, keys: Path, *more: str) -> AsyncGenerator[Chain]:
     """Start on free ports with slots of 20 ms; killed at the end if it still runs."""
     (data / "address.json").unlink(missing_ok=True)
-    process = await spawn(data, keys, "--rpc-port", "0", "--slot-time-ms", "20")
+    process = await spawn(data, keys, "--rpc-port", "0", "--slot-time-ms", "20", *more)
     try:
         address = await _address(data / "address.json", process)
         yield Chain(process=process, rpc_url=address["rpc_url"], ws_url=address["ws_url"])
