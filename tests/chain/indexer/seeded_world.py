@@ -1,18 +1,15 @@
 """One seeded run: the story, and an indexer and a payout worker that live through the faults.
 
 Nothing waits for a clock: a tick of the run is a slot. What asks the chain asks the fleet; the
-story itself goes past it. When the faults are over every process begins a new life and may take as
-long as it needs, in ticks.
+story itself goes past it. Now and then a process dies at one of its calls.
+When the faults are over every process begins a new life and may take as long as it needs, in
+ticks.
 """
 
 import random
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import cast
-from uuid import UUID
 
 import aiohttp
 import base58
@@ -29,63 +26,34 @@ from localnet.adversary.faults import CallFault, Fault, Script, SocketFault
 from localnet.adversary.in_process import URL
 from localnet.adversary.manual import ManualChain, manual_chain
 from localnet.adversary.schedule import script_of_seed
-from localnet.records import Genesis
-from localnet.seed import Keys
-from localnet.settings import Settings
-from settlement import deposits, withdrawals
-from settlement.chain.program import Deployment
-from settlement.chain.rpc import RetryPolicy, RpcClient, RpcRefused
-from settlement.chain.signer import PayerKey
-from settlement.clock import SystemClock
-from settlement.db.pool import Pool, open_pool, reading, transaction
-from settlement.errors import Conflict, Unavailable
-from settlement.ledger import accounts, store
-from settlement.ledger.operations import Post, TransactionKind, Transfer, Writer
-from settlement.money import Lamports, MicroUsdc, Slot
-from settlement.payouts import bond_funding
-from settlement.payouts.rounds import Rounds
-from settlement.payouts.send import Road, SendPolicy
-from settlement.payouts.sign import SigningPolicy, sign_waiting
-from settlement.payouts.survey import read_till
-from settlement.reconcile.frontier import FrontierMoved
+from settlement import deposits
+from settlement.chain.rpc import RpcClient
+from settlement.db.pool import transaction
+from settlement.errors import Conflict
+from settlement.ledger import store
+from settlement.money import Slot
 from settlement.settings import Address
-from settlement.withdrawals import WithdrawalRequest
 from tests.chain.indexer.seeded_books import Books, read_books
-from tests.chain.indexer.seeded_story import USDC, Senders, Step, beginning, story
+from tests.chain.indexer.seeded_death import Killed, MortalSession
+from tests.chain.indexer.seeded_ground import (
+    AWAY,
+    CLUSTER,
+    OPERATOR,
+    RETRY,
+    USER,
+    Ground,
+    Pools,
+    pools_of,
+)
+from tests.chain.indexer.seeded_money_out import MoneyOut
+from tests.chain.indexer.seeded_story import Senders, Step, beginning, story
 
-CLUSTER = "localnet"
 TICKS = 40
 _MOST_TICKS = 200
-_KILLED, _BUSY = 0.06, 0.5  # how often a tick kills the indexer, and lets a process work
-_EARNED_AT = 10
-_USER, _OPERATOR = UUID(int=1), UUID(int=2)
-_RETRY = RetryPolicy(
-    attempts=3, first_pause_seconds=0.0002, longest_pause_seconds=0.001, total_seconds=0.05
-)
-_AWAY = (Unavailable, RpcRefused, FrontierMoved)
+_KILLED, _BUSY = 0.1, 0.5  # how often a tick brings death near, and lets a process work
 # As always, but for what would wait by the clock.
 _PACE = Pace(poll_seconds=0, verify_seconds=0, unreadable_again_seconds=0)
 _RULES = Rules(single_source=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ground:
-    """What all runs have in common: wallets, program, and the first record of the chain."""
-
-    settings: Settings
-    keyring: Keys
-    genesis: Genesis
-    deployment: Deployment
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pools:
-    """A pool in each role."""
-
-    coordinator: Pool
-    indexer: Pool
-    settlement: Pool
-    signer: Pool
 
 
 def script_for(seed: int) -> Script:
@@ -124,14 +92,12 @@ class Run:
     pools: Pools
     chain: ManualChain
     senders: Senders
+    session: MortalSession
+    money_out: MoneyOut
     dice: random.Random
     urls: tuple[str, ...]
     follower: Follower | None = None
     prober: Prober | None = None
-    rounds: Rounds | None = None
-    payouts_writer: Writer | None = None
-    earned: Writer | None = None
-    withdrawn: bool = False
     ticks: int = 0
     frontier: Slot | None = None
     done_at: int | None = None
@@ -143,19 +109,24 @@ class Run:
             for step in steps:
                 if step.at == self.ticks:
                     self.senders.send(step)
-            await self._earn_and_withdraw()
-            if self.dice.random() < _KILLED:
-                self.follower = self.prober = None
+            await self.money_out.ask(self.ticks)
+            if self.chain.fleet.script.faults and self.dice.random() < _KILLED:
+                self.session.doom(self.dice)
             await self._tick()
-        self.follower = self.prober = self.rounds = None
+        self.session.calls_left = None
+        self._die()
         while not await self._is_caught_up():
-            await self._earn_and_withdraw()
+            await self.money_out.ask(self.ticks)
             await self._tick()
         books = await read_books(self.dsn, self.senders.labels)
         deployment, oracle = self.ground.deployment, self.chain.oracle
         for name, vault in (("till", deployment.till_vault), ("bond", deployment.bond_vault)):
             assert f"chain:{name} | {-oracle.balance(vault)} | 0" in books.balances
         return books
+
+    def _die(self) -> None:
+        self.follower = self.prober = None
+        self.money_out.die()
 
     def _is_troubled(self) -> bool:
         adversary = self.chain.cluster.adversary
@@ -164,9 +135,9 @@ class Run:
 
     async def _enrol(self) -> list[Step]:
         async with transaction(self.pools.coordinator) as tx:
-            user_code = await deposits.enroll_user(tx, _USER)
+            user_code = await deposits.enroll_user(tx, USER)
             wallet = str(self.ground.keyring.wallets["operator"].pubkey())
-            bond_code = await deposits.enroll_operator(tx, _OPERATOR, wallet)
+            bond_code = await deposits.enroll_operator(tx, OPERATOR, wallet)
         return story(
             self.ground.deployment,
             self.ground.keyring.wallets,
@@ -178,21 +149,19 @@ class Run:
         self.ticks += 1
         assert self.ticks < _MOST_TICKS, await self._why_not()
         self.senders.tick()
-        if self.dice.random() < _BUSY:
-            self.frontier = await self._index()
-        if self.dice.random() < _BUSY:
-            await self._pay()
+        try:
+            if self.dice.random() < _BUSY:
+                self.frontier = await self._index()
+            if self.dice.random() < _BUSY:
+                await self.money_out.round()
+        except Killed:
+            self._die()
         # What only waits for a blockhash to die need not be watched slot by slot.
         await self.chain.end_slots(1 if self.ticks < 2 * TICKS else 10)
 
     async def _is_caught_up(self) -> bool:
         """Whether all is final on chain, and in the books up to a slot after that."""
-        if self.senders.waiting or not self.withdrawn:
-            return False
-        async with reading(self.pools.settlement) as conn:
-            payouts = await conn.fetch("select state from settlement.payout")
-        # Two withdrawals and the funding of a bond.
-        if [row["state"] for row in payouts] != ["paid"] * 3:
+        if self.senders.waiting or not await self.money_out.is_done():
             return False
         if self.done_at is None:
             self.done_at = self.chain.cluster.slot
@@ -200,9 +169,7 @@ class Run:
 
     async def _why_not(self) -> str:
         """What a run that never ends waits for."""
-        async with reading(self.pools.settlement) as conn:
-            rows = await conn.fetch("select kind, amount, state from settlement.payout")
-        payouts = [tuple(row.values()) for row in rows]
+        payouts = await self.money_out.states()
         return (
             f"not caught up: still to land {sorted(self.senders.waiting)}, payouts {payouts},"
             f" frontier {self.frontier} of {self.done_at}"
@@ -220,7 +187,7 @@ class Run:
             self.prober._again.clear()  # it would wait by the clock
             await self.prober.look_once()
             return (await self.follower.round()).frontier
-        except _AWAY:
+        except AWAY:
             return None
         except Conflict:
             # Every provider that answers serves another chain: that ends a process.
@@ -242,7 +209,7 @@ class Run:
             pace=_PACE,
             rules=_RULES,
         )
-        session = cast("aiohttp.ClientSession", self.chain.session)
+        session = cast("aiohttp.ClientSession", self.session)
         providers = Providers([_provider(url, session) for url in self.urls])
         watched = app.watched_by(settings)
         self.prober = Prober(
@@ -263,88 +230,9 @@ class Run:
             meters=Meters(),
         )
 
-    # Money out
-
-    async def _earn_and_withdraw(self) -> None:
-        """The operator earns what the user has deposited, and takes it out."""
-        if self.earned is None and self.ticks >= _EARNED_AT:
-            async with reading(self.pools.coordinator) as conn:
-                found = await store.balance(conn, accounts.user(_USER))
-            if found.net_microusdc >= 20 * USDC:
-                self.earned = await self._earn(20 * USDC)
-        elif self.earned is not None and not self.withdrawn:
-            self.withdrawn = True
-            for amount in (6 * USDC, 7 * USDC):
-                await withdrawals.submit(
-                    self.pools.coordinator,
-                    self.earned,
-                    WithdrawalRequest(
-                        provider_id=_OPERATOR,
-                        amount_microusdc=amount,
-                        destination=str(self.ground.keyring.wallets["operator"].pubkey()),
-                    ),
-                    deployment=self.ground.deployment,
-                    clock=SystemClock(),
-                )
-
-    async def _earn(self, amount: int) -> Writer:
-        now = SystemClock().now()
-        earned = Post(
-            transaction_id=UUID(int=3),
-            kind=TransactionKind.ADJUSTMENT,
-            transfers=(
-                Transfer(
-                    debit=accounts.user(_USER),
-                    credit=accounts.host(_OPERATOR),
-                    amount_microusdc=MicroUsdc(amount),
-                ),
-            ),
-            event_at=now,
-            effective_on=now.date(),
-            actor="test",
-        )
-        writer = await store.open_writer(self.pools.coordinator, "coordinator")
-        async with transaction(self.pools.coordinator) as tx:
-            (done,) = await store.apply(tx, writer, [earned])
-            assert done.done
-        return writer
-
-    async def _pay(self) -> None:
-        """The signer, the funding of bonds, and one round of the payout worker."""
-        pools, clock = self.pools, SystemClock()
-        key = PayerKey(self.ground.keyring.wallets["payer"])
-        session = cast("aiohttp.ClientSession", self.chain.session)
-        rpc = RpcClient([URL], session, retry=_RETRY)
-        road = Road(
-            pool=pools.settlement,
-            chain=rpc,
-            deployment=self.ground.deployment,
-            payer=key.address,
-            clock=clock,
-            policy=SendPolicy(resend_after=timedelta(0)),
-        )
-        if self.rounds is None:
-            self.rounds = Rounds(road, lowest_payer_lamports=Lamports(1_000_000))
-            self.payouts_writer = await store.open_writer(pools.settlement, "settlement")
-        assert self.payouts_writer is not None
-        policy = SigningPolicy(deployment=self.ground.deployment)
-        try:
-            await sign_waiting(pools.signer, key, policy=policy, clock=clock)
-            if await bond_funding.anybody_waits(pools.settlement, clock=clock):
-                till = await read_till(rpc, self.ground.deployment)
-                await bond_funding.fund_pending(
-                    pools.settlement,
-                    self.payouts_writer,
-                    bond_amount_microusdc=till.bond_amount_microusdc,
-                    clock=clock,
-                )
-            await self.rounds.once()
-        except _AWAY:
-            return
-
 
 def _provider(url: str, session: aiohttp.ClientSession) -> Provider:
-    rpc = RpcClient([url], session, retry=_RETRY)
+    rpc = RpcClient([url], session, retry=RETRY)
     name = url.rsplit("/", 1)[-1]
     return Provider(
         name=name,
@@ -352,16 +240,6 @@ def _provider(url: str, session: aiohttp.ClientSession) -> Provider:
         experience=rpc.nodes[0].experience,
         distrust=frozenset({Distrust.NOT_PROBED}),
     )
-
-
-@asynccontextmanager
-async def _pools(dsn: str) -> AsyncGenerator[Pools]:
-    async with AsyncExitStack() as stack:
-        made: dict[str, Pool] = {}
-        for role in ("coordinator", "indexer", "settlement", "signer"):
-            made[role] = await open_pool(dsn, role=f"pod_{role}", application=role, size=3)
-            stack.callback(made[role].terminate)
-        yield Pools(**made)
 
 
 async def played(
@@ -380,12 +258,16 @@ async def played(
         while senders.waiting:
             senders.tick()
             await chain.end_slots()
-        async with _pools(dsn) as pools:
+        async with pools_of(dsn) as pools:
+            begun = chain.begin(script)
+            session = MortalSession(session=begun.session)
             run = Run(
                 ground=ground,
                 dsn=dsn,
                 pools=pools,
-                chain=chain.begin(script),
+                chain=begun,
+                session=session,
+                money_out=MoneyOut(ground=ground, pools=pools, session=session),
                 senders=senders,
                 dice=random.Random(f"lives {script.seed}"),
                 urls=(URL,) if balanced else each,

@@ -21,7 +21,8 @@ from localnet.adversary.script import parse_script, script_text
 from localnet.seed import genesis, load_or_create_keys
 from settlement.chain.program import Deployment
 from tests.chain.indexer.seeded_books import Books
-from tests.chain.indexer.seeded_world import Ground, played, played_seed, script_for
+from tests.chain.indexer.seeded_ground import Ground
+from tests.chain.indexer.seeded_world import played, played_seed, script_for
 from tests.chain.localnet.manual import manual_settings
 from tests.conftest import Database, _database, check_books
 
