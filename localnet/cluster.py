@@ -17,6 +17,7 @@ import structlog
 from solders.account import Account
 from solders.clock import Clock
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
 from localnet.clockwork import Clockwork
@@ -133,6 +134,10 @@ class Cluster:
         return self._state.landed(entry)
 
     # Transactions
+
+    def has_seen(self, signature: Signature) -> bool:
+        """Whether a transaction has landed or waits to land."""
+        return self.history.get(signature) is not None or signature in self._waiting
 
     def precheck(self, transaction: VersionedTransaction, bank: Bank) -> str | None:
         """Why a bank refuses to execute: an old or unknown blockhash, or a duplicate."""

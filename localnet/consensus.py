@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
 from localnet.records import Landed
@@ -97,6 +98,10 @@ class Waiting:
             return False
         heapq.heappush(self._heap, _Waiting(slot, next(self._tickets), transaction, wire))
         return True
+
+    def __contains__(self, signature: Signature) -> bool:
+        """Whether the transaction with this first signature waits."""
+        return any(one.transaction.signatures[0] == signature for one in self._heap)
 
     def due(self, slot: int) -> Iterator[tuple[VersionedTransaction, bytes]]:
         """Hand out what waited for this slot or an earlier one, in order."""

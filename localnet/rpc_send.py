@@ -233,7 +233,7 @@ class Faucet:
         for blockhash in hashes:
             transaction = self._transfer(to, lamports, blockhash)
             # An equal transfer with the same blockhash would be the same transaction.
-            if cluster.history.get(transaction.signatures[0]) is None:
+            if not cluster.has_seen(transaction.signatures[0]):
                 break
         else:
             raise RpcError(-32603, "Internal error")

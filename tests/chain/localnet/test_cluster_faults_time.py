@@ -87,6 +87,18 @@ async def test_a_halted_cluster_answers_as_of_the_halt(tmp_path: Path) -> None:
         await chain.until_finalized(waiting)
 
 
+async def test_equal_airdrops_during_a_halt_are_two(tmp_path: Path) -> None:
+    with chain_by_hand(tmp_path) as chain:
+        await chain.end_slots(20)
+        someone = str(Keypair().pubkey())
+        chain.does(Halt(at_slot=0, lasts_slots=3))
+        await chain.end_slots(1)
+        sent = {await chain.rpc.call("requestAirdrop", someone, SOL) for _ in range(3)}
+        assert len(sent) == 3
+        await chain.end_slots(3)
+        assert await chain.rpc.value("getBalance", someone, PROCESSED) == 3 * SOL
+
+
 async def test_a_restart_ages_the_blockhashes(tmp_path: Path) -> None:
     """What waited is refused after 151 blocks, and height says so as well."""
     with chain_by_hand(tmp_path) as chain:
