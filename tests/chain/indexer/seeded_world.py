@@ -15,6 +15,7 @@ import aiohttp
 import base58
 
 from indexer import app
+from indexer import store as claims
 from indexer.config import IndexerSettings
 from indexer.decode import Watch
 from indexer.follow import Follower, Pace
@@ -218,7 +219,16 @@ class Run:
             genesis_hash=base58.b58encode(genesis).decode(),
         )
         genesis_hash = await self.prober.agree()
-        await app._claim(settings, genesis_hash, self.pools.indexer, watched)
+        async with transaction(self.pools.indexer) as tx:
+            await claims.claim_cluster(
+                tx,
+                CLUSTER,
+                genesis_hash=genesis_hash,
+                program_id=deployment.program_id,
+                mint=deployment.mint,
+            )
+            addresses = {str(one.address): one.purpose for one in watched}
+            await claims.watch(tx, CLUSTER, addresses)
         self.follower = Follower(
             providers=providers,
             pool=self.pools.indexer,
