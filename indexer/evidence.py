@@ -6,6 +6,7 @@ transaction with the compare-and-swap. What one provider lists and another does 
 other's listing from being a proof; when that lasts, a person is told which provider it is.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,52 +36,53 @@ class Doubt:
     patience_slots: int = 32
 
 
-async def remember(pool: Pool, cluster: str, provider: str, listing: Listing, doubt: Doubt) -> bool:
-    """Keep a listing: as a proof when it is whole, else what is missing in it; whether it is."""
+async def remember(
+    pool: Pool, cluster: str, provider: str, listings: Sequence[Listing], doubt: Doubt
+) -> bool:
+    """Keep a provider's listings: whole ones as proofs, else what is missing; whether all are."""
+    whole = True
     async with transaction(pool) as tx:
-        missing = listing.missing - await _excused(tx, cluster, provider, listing)
-        whole = not missing
-        await _remember_missing(tx, cluster, provider, listing, missing)
-        if whole:
+        for listing in listings:
+            missing = listing.missing - await _excused(tx, cluster, provider, listing)
+            if missing:
+                whole = False
+                await _remember_missing(tx, cluster, provider, listing, missing)
+                await _tell(tx, cluster, provider, listing, doubt)
+                continue
             proof = (listing.floor, listing.slot, listing.signatures, listing.digest)
             key = (cluster, listing.address, provider)
-            await tx.execute(_SQL["remember_proof"], *key, *proof)
-            await tx.execute(_SQL["forget_proofs"], *key, listing.slot, doubt.settle_slots)
-        else:
-            await _tell(tx, cluster, provider, listing, doubt)
-    if missing:
-        _log.warning(
-            "listings_disagree", provider=provider, address=listing.address, missing=len(missing)
-        )
+            await tx.execute(_SQL["remember_whole"], *key, *proof, doubt.settle_slots)
     return whole
 
 
-async def advance(
-    pool: Pool,
-    cluster: str,
-    address: str,
-    *,
-    current: Slot | None,
-    start_slot: Slot,
-    single: bool,
-    doubt: Doubt,
-) -> None:
-    """Move an address's frontier as far as proofs and final states allow.
+@dataclass(frozen=True, kw_only=True)
+class Advance:
+    """How frontiers may move. `single`: two proofs of one provider are enough."""
 
-    `single`: two proofs of one provider are enough. Nothing of ours is older than `start_slot`.
+    single: bool
+    start_slot: Slot  # nothing of ours is older
+    doubt: Doubt
+
+
+async def advance(
+    pool: Pool, cluster: str, before: Mapping[str, Slot | None], how: Advance
+) -> None:
+    """Move each address's frontier from where it was as far as proofs and final states allow.
+
     Raises `FrontierMoved`.
     """
-    at = start_slot - 1 if current is None else current
     async with transaction(pool) as tx:
-        proven: int | None = await tx.fetchval(
-            _SQL["proven"], cluster, address, at, single, doubt.settle_slots
-        )
-        if proven is None or proven <= at:
-            return
-        unfinished = await store.lowest_open(tx, cluster, address, to=Slot(proven))
-        reached = proven if unfinished is None else unfinished - 1
-        if reached > at:
-            await frontier.advance(tx, cluster, address, expected=current, to=Slot(reached))
+        for address, current in before.items():
+            at = how.start_slot - 1 if current is None else current
+            proven: int | None = await tx.fetchval(
+                _SQL["proven"], cluster, address, at, how.single, how.doubt.settle_slots
+            )
+            if proven is None or proven <= at:
+                continue
+            unfinished = await store.lowest_open(tx, cluster, address, to=Slot(proven))
+            reached = proven if unfinished is None else unfinished - 1
+            if reached > at:
+                await frontier.advance(tx, cluster, address, expected=current, to=Slot(reached))
 
 
 async def remember_providers(pool: Pool, cluster: str, providers: Providers) -> None:
@@ -114,9 +116,11 @@ async def _remember_missing(
     key = (cluster, listing.address, provider)
     newest = sorted(missing, reverse=True)[:_MOST_MISSING]
     signatures = [bytes(Signature.from_string(signature)) for _, signature in newest]
-    if missing:
-        slots = [slot for slot, _ in newest]
-        await tx.execute(_SQL["remember_missing"], *key, listing.slot, signatures, slots)
+    slots = [slot for slot, _ in newest]
+    await tx.execute(_SQL["remember_missing"], *key, listing.slot, signatures, slots)
+    _log.warning(
+        "listings_disagree", provider=provider, address=listing.address, missing=len(missing)
+    )
     bounds = (listing.floor, listing.slot)
     if len(newest) == len(missing):
         await tx.execute(_SQL["remember_listed"], *key, *bounds, signatures)

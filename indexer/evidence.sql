@@ -1,19 +1,24 @@
--- name: remember_proof
--- One provider's word about an address up to a slot; a later word about the same slot replaces it.
+-- name: remember_whole
+-- One provider's word about an address up to a slot, with nothing missing in it; a later word about
+-- the same slot replaces it. What it had not listed before, it lists after all. Of its older proofs
+-- those go that newer ones stand for: the newest that is so many slots older is kept, and what lies
+-- between.
+with listed as (
+  update indexer.unlisted set listed_at = clock_timestamp()
+   where cluster = $1 and address = $2 and provider = $3 and slot between $4 and $5
+     and listed_at is null and decided_at is null
+), forgotten as (
+  delete from indexer.proof p
+   where p.cluster = $1 and p.address = $2 and p.provider = $3
+     and p.slot < (select max(q.slot) from indexer.proof q
+                    where q.cluster = p.cluster and q.address = p.address
+                      and q.provider = p.provider and q.slot <= $5 - $8::bigint)
+)
 insert into indexer.proof (cluster, address, provider, floor_slot, slot, signatures, digest)
 values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (cluster, address, provider, slot) do update
    set floor_slot = excluded.floor_slot, signatures = excluded.signatures,
        digest = excluded.digest, proven_at = clock_timestamp();
-
--- name: forget_proofs
--- Of a provider's proofs, those that newer ones stand for: the newest is kept, and the newest that
--- is so many slots older, and what lies between.
-delete from indexer.proof p
- where p.cluster = $1 and p.address = $2 and p.provider = $3
-   and p.slot < (select max(q.slot) from indexer.proof q
-                  where q.cluster = p.cluster and q.address = p.address
-                    and q.provider = p.provider and q.slot <= $4 - $5::bigint);
 
 -- name: proven
 -- The highest slot that two proofs stand for: of two providers, or ($4) of one provider, so many

@@ -22,11 +22,11 @@ import structlog
 from indexer import evidence, store
 from indexer.backlog import Backlog, Portions
 from indexer.decode import Watch
-from indexer.evidence import Doubt
+from indexer.evidence import Advance, Doubt
 from indexer.hydration import Hydrator, Rules
 from indexer.metrics import Meters
 from indexer.providers import Provider, Providers
-from indexer.source import HistoryUnclear, Pass, Watched, discover
+from indexer.source import HistoryUnclear, Listing, Pass, Watched, discover
 from settlement.chain.rpc import RpcRefused, RpcUnavailable
 from settlement.db.pool import Pool, reading
 from settlement.ledger.operations import Writer
@@ -144,8 +144,13 @@ class Follower:
         if not whole and not verified:
             raise HistoryUnclear(provider=lead.name, problem="it lost signatures")
         await self._backlog.work_off(target)
-        for one in self._watched:
-            await self._advance(str(one.address), before.get(str(one.address)), verifier)
+        how = Advance(
+            single=self._rules.single_source and verifier is None,
+            start_slot=self._pace.start_slot,
+            doubt=self._doubt,
+        )
+        at = {address: before.get(address) for address in floors}
+        await evidence.advance(self._pool, self._watch.cluster, at, how)
         return await self._standing(target, lead)
 
     def _floor(self, one: Watched, before: Mapping[str, Slot]) -> Slot:
@@ -156,26 +161,21 @@ class Follower:
         self, provider: Provider, floors: Mapping[str, Slot], target: Slot, *, places: bool
     ) -> bool:
         """Store what a provider lists, and what that proves; whether it has all that is known."""
-        whole = True
+        listings: list[Listing] = []
         for one in self._watched:
-            floor = floors[str(one.address)]
-            if target < floor:
-                raise HistoryUnclear(provider=provider.name, problem="it is far behind the books")
             wanted = Pass(
                 cluster=self._watch.cluster,
                 watched=one,
-                floor=floor,
+                floor=floors[str(one.address)],
                 target=target,
                 places=places,
             )
-            listing = await discover(provider.rpc, self._pool, wanted)
-            if provider.proves and provider.reaches_back_to(floor):
-                whole &= await evidence.remember(
-                    self._pool, self._watch.cluster, provider.name, listing, self._doubt
-                )
-            else:
-                whole &= not listing.missing
-        return whole
+            listings.append(await discover(provider.rpc, self._pool, wanted))
+        if provider not in self._providers.provers():
+            return not any(listing.missing for listing in listings)
+        return await evidence.remember(
+            self._pool, self._watch.cluster, provider.name, listings, self._doubt
+        )
 
     async def _verify(
         self, verifier: Provider, floors: Mapping[str, Slot], target: Slot, whole: bool
@@ -196,17 +196,6 @@ class Follower:
             self._providers.demote(verifier, str(error))
             return False
         return True
-
-    async def _advance(self, address: str, current: Slot | None, verifier: Provider | None) -> None:
-        await evidence.advance(
-            self._pool,
-            self._watch.cluster,
-            address,
-            current=current,
-            start_slot=self._pace.start_slot,
-            single=self._rules.single_source and verifier is None,
-            doubt=self._doubt,
-        )
 
     async def _standing(self, target: Slot, lead: Provider) -> Round:
         async with reading(self._pool) as conn:
