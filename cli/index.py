@@ -12,6 +12,7 @@ import typer
 from rich.console import Console, Group
 from rich.table import Table
 
+from cli.index_backfill import backfill
 from cli.index_explain import explain
 from cli.index_replay import replay
 from cli.ledger_reading import Database, database_of, read_books, told_plainly
@@ -40,6 +41,7 @@ def following() -> None:
 
 index.command("replay")(replay)
 index.command("explain")(explain)
+index.command("backfill")(backfill)
 
 
 @index.command()

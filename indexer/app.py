@@ -150,8 +150,8 @@ async def _follow(parts: _Parts) -> None:
     beside = [asyncio.create_task(parts.prober.watch())]
     try:
         await parts.prober.look_once()
-        await _check_deployment(settings, parts.providers.lead)
-        await _claim(settings, genesis_hash, pool, watched)
+        await check_deployment(settings, parts.providers.lead)
+        await claim_deployment(settings, genesis_hash, pool, watched)
         writer = await open_writer(pool, WRITER)
         watch = Watch(cluster=settings.cluster, deployment=settings.deployment)
         follower = Follower(
@@ -264,7 +264,7 @@ def watched_by(settings: IndexerSettings) -> tuple[Watched, ...]:
     )
 
 
-async def _check_deployment(settings: IndexerSettings, lead: Provider) -> None:
+async def check_deployment(settings: IndexerSettings, lead: Provider) -> None:
     """Raises `NotInitialized`, which is waited for, or `WrongDeployment`, which ends us."""
     deployment = settings.deployment
     found = (await lead.rpc.account(deployment.config)).account
@@ -278,7 +278,7 @@ async def _check_deployment(settings: IndexerSettings, lead: Provider) -> None:
         raise WrongDeployment(program_id=deployment.program_id, mint=deployment.mint)
 
 
-async def _claim(
+async def claim_deployment(
     settings: IndexerSettings, genesis_hash: str, pool: Pool, watched: tuple[Watched, ...]
 ) -> None:
     """Bind this database to the chain. Raises `WrongCluster`, which ends us."""

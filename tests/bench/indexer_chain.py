@@ -12,7 +12,6 @@ import base64
 import random
 import signal
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +59,7 @@ _HEADER: Final = {
     "numReadonlyUnsignedAccounts": 0,
 }
 _CURSOR_UNKNOWN: Final = b'"error":{"code":-32020,"message":"no such signature"}'
+_NOT_THERE_YET: Final = b'"error":{"code":-32016,"message":"not at this slot yet"}'
 _CONSTANT: Final = {
     "getGenesisHash": msgspec.json.encode(str(ALICE)),
     "getVersion": b'{"solana-core":"4.3.0","feature-set":1}',
@@ -103,7 +103,6 @@ class MadeUpChain:
         self.tip = FIRST_SLOT + signatures // IN_A_SLOT + 1
         self._transactions: dict[str, bytes] = {}
         self._histories: dict[str, History] = {}
-        self._counts: Counter[str] = Counter()
         for number in range(signatures):
             self._add(number)
         for history in self._histories.values():
@@ -150,9 +149,17 @@ class MadeUpChain:
             return [plain], amount, False
         return [batch(plain, plain)], 2 * amount, False
 
+    def told(self, asked: Asked) -> bytes:
+        """The result of one request, or its error, as a field of JSON."""
+        last = asked.params[-1] if asked.params else None
+        options = cast("dict[str, Any]", last) if isinstance(last, dict) else {}
+        if options.get("minContextSlot", 0) > self.tip:
+            return _NOT_THERE_YET
+        result = self.answer(asked)
+        return _CURSOR_UNKNOWN if result is None else b'"result":' + result
+
     def answer(self, asked: Asked) -> bytes | None:
         """The result of one request, as JSON; None for a cursor that is not known."""
-        self._counts[asked.method] += 1
         match asked.method:
             case "getTransaction":
                 return self._transactions.get(asked.params[0], _NULL)
@@ -165,8 +172,6 @@ class MadeUpChain:
                 return self._at_tip([self._account(one) for one in asked.params[0]])
             case "getSlot" | "getBlockHeight":
                 return msgspec.json.encode(self.tip)
-            case "benchCounts":
-                return msgspec.json.encode(dict(self._counts))
             case _:
                 return _CONSTANT.get(asked.method, _NULL)
 
@@ -250,9 +255,7 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, asked: Asked) -> None:
         assert self._transport is not None, "a request came over a connection"
-        result = self._chain.answer(asked)
-        told = _CURSOR_UNKNOWN if result is None else b'"result":' + result
-        body = b'{"jsonrpc":"2.0","id":%d,%b}' % (asked.id, told)
+        body = b'{"jsonrpc":"2.0","id":%d,%b}' % (asked.id, self._chain.told(asked))
         self._transport.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
             % (len(body), body)

@@ -58,6 +58,8 @@ def test_the_made_up_chain_is_one_that_could_be() -> None:
     assert slots[-1] == FIRST_SLOT
     assert 150 < coded < 200
     assert ask(chain, "getSignaturesForAddress", str(TILL), {"before": "nobody"}) is None
+    later = Asked(id=1, method="getAccountInfo", params=[str(TILL), {"minContextSlot": 10**9}])
+    assert b"-32016" in chain.told(later)
 
 
 @pytest.mark.timeout(280)
