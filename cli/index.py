@@ -17,7 +17,7 @@ from cli.index_explain import explain
 from cli.index_replay import replay
 from cli.ledger_reading import Database, database_of, read_books, told_plainly
 from cli.options import DEFAULT_DIRECTORY, AsJson, Directory
-from indexer import overview
+from indexer import overview, stops
 from indexer.overview import Overview, Row
 from settlement.db.pool import Pool, reading, transaction
 from settlement.reports.amounts import decimal_text
@@ -109,6 +109,34 @@ def close(
     print(json.dumps({"closed": incident, "about": about}) if as_json else f"closed: {about}")
 
 
+@index.command()
+def lift(
+    stop: Annotated[int, typer.Argument(help="The stop that the incident names.")],
+    by: Annotated[str, typer.Option(help="Who decides; it is kept.")],
+    reason: Annotated[str, typer.Option(help="Why the difference is taken over; it is kept.")],
+    directory: Directory = DEFAULT_DIRECTORY,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Credit a vault again whose balance is not the sum of its movements, as it is.
+
+    What the balance is off by counts as known from then on. When that went away by itself, nothing
+    has to be lifted: the indexer sees it and lifts the stop.
+
+    Example: pod index lift 3 --by ada --reason "sent before we began, ticket 88"
+    """
+    with told_plainly(as_json=as_json):
+        work = partial(_lift, stop=stop, by=by, reason=reason)
+        taken_over = read_books(database_of(directory, database), work)
+    told = {"lifted": stop, "taken_over_microusdc": taken_over}
+    print(json.dumps(told) if as_json else f"lifted; {taken_over:+d} microunits are taken over")
+
+
+async def _lift(pool: Pool, *, stop: int, by: str, reason: str) -> int:
+    async with transaction(pool) as tx:
+        return await stops.lift(tx, stop, by=by, reason=reason)
+
+
 async def _close(pool: Pool, *, cluster: str | None, incident: int, by: str) -> str:
     async with transaction(pool) as tx:
         known = (await overview.read(tx, cluster)).cluster
@@ -190,6 +218,7 @@ def _queues(found: Overview) -> Table:
     table.add_row("to be fetched", str(queues["wanted"]), "")
     table.add_row("to be readable", str(queues["unreadable"]), "")
     table.add_row("to be listed by every provider", str(queues["unlisted"]), "")
+    table.add_row("to be final (arriving)", str(queues["arriving"]), "")
     for row in found.unattributed:
         amount = row["net_microusdc"]
         assert isinstance(amount, int), "the books are whole numbers"

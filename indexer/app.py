@@ -18,9 +18,11 @@ import structlog
 
 from indexer import evidence, store, wake
 from indexer.audit import Auditor
+from indexer.beside import hints, keeper_of, shadowing
+from indexer.checkpoint import Keeper
 from indexer.config import IndexerSettings
 from indexer.decode import Watch
-from indexer.follow import Follower
+from indexer.follow import Follower, Round
 from indexer.glance import Glance
 from indexer.hydration import QUORUM
 from indexer.metrics import Meters
@@ -105,7 +107,8 @@ async def follow(settings: IndexerSettings) -> None:
             meters=meters,
             status=status,
         )
-        async with _hints(settings, parts.flag, meters):
+        mentions = (settings.deployment.program_id, settings.payer)
+        async with hints(settings, parts.flag, connected=meters.awake.set, mentions=mentions):
             await _for_ever(parts)
 
 
@@ -154,6 +157,7 @@ async def _follow(parts: _Parts) -> None:
         await claim_deployment(settings, genesis_hash, pool, watched)
         writer = await open_writer(pool, WRITER)
         watch = Watch(cluster=settings.cluster, deployment=settings.deployment)
+        keeper = keeper_of(settings, parts.providers, pool, watched, parts.meters)
         follower = Follower(
             providers=parts.providers,
             pool=pool,
@@ -163,10 +167,12 @@ async def _follow(parts: _Parts) -> None:
             pace=settings.pace,
             rules=settings.rules,
             meters=parts.meters,
+            ceilings=keeper.ceilings,
         )
         beside.append(asyncio.create_task(_audit(parts, watch, writer)))
         _log.info("following", addresses=[str(one.address) for one in watched])
-        await _rounds(parts, follower)
+        async with shadowing(settings, parts.providers, pool, parts.meters):
+            await _rounds(parts, follower, keeper)
     finally:
         for task in beside:
             task.cancel()
@@ -192,24 +198,26 @@ async def _audit(parts: _Parts, watch: Watch, writer: Writer) -> None:
             _log.info("audit_failed", problem=type(error).__name__)
 
 
-async def _rounds(parts: _Parts, follower: Follower) -> None:
+async def _rounds(parts: _Parts, follower: Follower, keeper: Keeper) -> None:
     meters, status = parts.meters, parts.status
     addresses = [one.address for one in watched_by(parts.settings) if not one.orders]
     glance = Glance(parts.providers, addresses)
     needed = 1 if parts.settings.rules.single_source else QUORUM
     reported_seconds = -_REPORT_SECONDS
     parts.meters.providers.needed.set(needed)
+    now: Round | None = None
     while True:
         quiet = False
         try:
             if not parts.flag.listening:
                 await glance.remember()
             with meters.round_seconds.time():
+                await keeper.step(now and now.slot, now.frontiers if now else {})
                 now = await follower.round()
-            status.done(now, needed=needed)
+            status.done(now, needed=needed, doubts=keeper.doubts)
             meters.rounds.labels(ended="well").inc()
             meters.last_round.set_to_current_time()
-            quiet = now.quiet
+            quiet = now.quiet and not keeper.waits
         except _AWAY as error:
             meters.rounds.labels(ended="away").inc()
             status.waiting(_why(error))
@@ -300,7 +308,7 @@ async def _pool(settings: IndexerSettings, status: Status) -> AsyncGenerator[Poo
     while True:
         try:
             pool = await open_pool(
-                settings.database_url, role="pod_indexer", application="indexer", size=4
+                settings.database_url, role="pod_indexer", application="indexer", size=6
             )
             break
         except _AWAY as error:
@@ -310,31 +318,6 @@ async def _pool(settings: IndexerSettings, status: Status) -> AsyncGenerator[Poo
         yield pool
     finally:
         pool.terminate()
-
-
-@asynccontextmanager
-async def _hints(
-    settings: IndexerSettings, flag: wake.Wake, meters: Meters
-) -> AsyncGenerator[None]:
-    """The websocket's hints, where there is one to listen to."""
-    if settings.ws_url is None:
-        yield
-        return
-    deployment = settings.deployment
-    listening = asyncio.create_task(
-        wake.listen(
-            settings.ws_url,
-            accounts=(deployment.till_vault, deployment.bond_vault),
-            mentions=(deployment.program_id, settings.payer),
-            wake=flag,
-            connected=meters.awake.set,
-        )
-    )
-    try:
-        yield
-    finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
 
 
 def _why(error: BaseException) -> str:

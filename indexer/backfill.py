@@ -11,6 +11,7 @@ from typing import Final
 
 from indexer import store
 from indexer.app import LOCK, WRITER, check_deployment, claim_deployment, watched_by
+from indexer.beside import ceilings_of_stops
 from indexer.config import IndexerSettings
 from indexer.decode import Watch
 from indexer.follow import Follower, Round
@@ -104,6 +105,7 @@ async def _follower(settings: IndexerSettings, providers: Providers, pool: Pool)
         pace=settings.pace,
         rules=settings.rules,
         meters=Meters(),
+        ceilings=await ceilings_of_stops(settings, pool, watched),
     )
 
 

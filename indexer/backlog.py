@@ -23,6 +23,7 @@ from indexer.metrics import Meters
 from indexer.raw import Unreadable
 from indexer.store import BookedAs, IncidentKind, OpenSignature, SignatureState
 from indexer.terms import AccountReader, read_terms
+from indexer.trust import Ceilings
 from settlement.db.pool import Pool, reading, transaction
 from settlement.ledger.operations import Writer
 from settlement.money import Slot
@@ -68,6 +69,7 @@ class Backlog:
         watch: Watch,
         portions: Portions,
         meters: Meters,
+        ceilings: Ceilings | None = None,
     ) -> None:
         self._chain = chain
         self._pool = pool
@@ -75,6 +77,7 @@ class Backlog:
         self._watch = watch
         self._portions = portions
         self._meters = meters
+        self._ceilings = ceilings or Ceilings()
         self._unreadable_again: dict[str, float] = {}
 
     async def work_off(self, target: Slot) -> None:
@@ -109,6 +112,7 @@ class Backlog:
             one.signature
             for one in page
             if self._unreadable_again.get(one.signature, 0.0) <= now_seconds
+            and not self._ceilings.above(one)
         ]
         found = await self._fetch(due)
         return [_Fetched(open=one, found=found.get(one.signature)) for one in page]
@@ -159,10 +163,12 @@ class Backlog:
         """Book what may be booked of a page; `held` grows by the addresses that have to wait."""
         run: list[Booking] = []
         for one in page:
-            if not isinstance(one.found, Booking) or one.open.addresses & held:
-                held |= one.open.addresses
-            else:
+            if self._ceilings.holds(one.open, held):
+                pass
+            elif isinstance(one.found, Booking):
                 run.append(one.found)
+            else:
+                held |= one.open.addresses
             if isinstance(one.found, Unreadable):
                 await self._set_unreadable(one.open, one.found)
         results = await book_run(self._pool, self._writer, run)

@@ -1,14 +1,16 @@
 """The indexer's settings, read once from the environment and the settings file."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
 from solders.pubkey import Pubkey
 
+from indexer.checkpoint import CheckpointPace
 from indexer.follow import Pace
 from indexer.hydration import Rules
+from indexer.shadow import ShadowPace
 from settlement.chain.node import NodeLimits
 from settlement.chain.program import Deployment
 from settlement.money import MicroUsdc, Slot
@@ -35,6 +37,8 @@ class IndexerSettings:
     log_level: str
     pace: Pace
     rules: Rules
+    checkpoints: CheckpointPace = field(default_factory=CheckpointPace)
+    shadow: ShadowPace = field(default_factory=ShadowPace)
     requests_per_second: int | None = None  # of each provider; None: what is usual
     genesis_hash: str | None = None
 
@@ -82,10 +86,26 @@ def read(reader: SettingsReader) -> IndexerSettings:
             ),
             single_source=_single_source(reader, cluster),
         ),
+        checkpoints=_checkpoints(reader, cluster),
+        shadow=ShadowPace(
+            poll_seconds=_seconds(reader, "POD_INDEXER_SHADOW_MS", ShadowPace().poll_seconds)
+        ),
         requests_per_second=None
         if per_second is None
         else reader.integer("POD_RPC_REQUESTS_PER_SECOND", least=1),
         genesis_hash=reader.optional("POD_GENESIS_HASH"),
+    )
+
+
+def _checkpoints(reader: SettingsReader, cluster: str) -> CheckpointPace:
+    """Where one source is not enough, two have to agree with the movements."""
+    usual = CheckpointPace()
+    every = reader.integer("POD_INDEXER_CHECKPOINT_SECONDS", int(usual.every_seconds), least=1)
+    stale = reader.integer("POD_INDEXER_CHECKPOINT_STALE_SECONDS", int(usual.stale_seconds))
+    return CheckpointPace(
+        every_seconds=every,
+        stale_seconds=max(stale, every),
+        quorum=1 if _single_source(reader, cluster) else 2,
     )
 
 

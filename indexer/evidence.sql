@@ -33,17 +33,24 @@ with whole as (
               and not exists (select from indexer.unlisted u
                                where u.cluster = m.cluster and u.address = m.address
                                  and u.provider = p.provider and u.signature = m.signature
-                                 and u.decided_at is not null))
+                                 and u.decided_at is not null)
+              and not exists (select from settlement.hidden_signature h
+                               where h.cluster = m.cluster and h.address = m.address
+                                 and h.signature = m.signature))
 )
 select max(a.slot) from whole a join whole b
     on (a.provider <> b.provider and a.slot <= b.slot)
     or ($4::boolean and a.provider = b.provider and a.slot + $5::bigint <= b.slot);
 
 -- name: excused
--- What a person has decided this provider need not list of these slots.
+-- What this provider need not list of these slots: a person has decided so, or a rescan has found
+-- it where listings did not show it.
 select slot, signature from indexer.unlisted
  where cluster = $1 and address = $2 and provider = $3 and slot between $4 and $5
-   and decided_at is not null;
+   and decided_at is not null
+union
+select slot, signature from settlement.hidden_signature
+ where cluster = $1 and address = $2 and slot between $4 and $5;
 
 -- name: remember_missing
 -- What a provider does not list; since when stays, unless it had listed it after all.

@@ -27,6 +27,7 @@ from indexer.hydration import Hydrator, Rules
 from indexer.metrics import Meters
 from indexer.providers import Provider, Providers
 from indexer.source import HistoryUnclear, Listing, Pass, Watched, discover
+from indexer.trust import Ceilings
 from settlement.chain.rpc import RpcRefused, RpcUnavailable
 from settlement.db.pool import Pool, reading
 from settlement.ledger.operations import Writer
@@ -101,6 +102,7 @@ class Follower:
         pace: Pace,
         rules: Rules,
         meters: Meters,
+        ceilings: Ceilings | None = None,
     ) -> None:
         self._providers = providers
         self._pool = pool
@@ -122,6 +124,7 @@ class Follower:
                 unreadable_again_seconds=pace.unreadable_again_seconds,
             ),
             meters=meters,
+            ceilings=ceilings,
         )
 
     async def round(self) -> Round:

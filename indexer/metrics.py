@@ -53,7 +53,6 @@ class Meters:
         self.awake = self._gauge(
             "indexer_websocket_connected", "1 while the websocket wakes us, 0 while only the timer"
         )
-
         self.incidents_of = Gauge(
             "indexer_open_incidents_of_kind",
             "Incidents nobody has closed, by kind",
@@ -83,6 +82,7 @@ class Meters:
             "indexer_audit_timestamp_seconds", "When the invariants were last looked at"
         )
         self.providers = ProviderMeters(self.registry)
+        self.vaults = VaultMeters(self.registry)
 
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, registry=self.registry)
@@ -149,3 +149,44 @@ class ProviderMeters:
         self.lag_slots.labels(provider=provider).set(lag_slots)
         self.error_rate.labels(provider=provider).set(experience.error_rate)
         self.latency_seconds.labels(provider=provider).set(experience.latency_seconds)
+
+
+class VaultMeters:
+    """What is known of each vault besides its frontier: checkpoints, stops, arrivals."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.checkpoints = Counter(
+            "indexer_checkpoints_total",
+            "Balances compared with the sum of the movements, by vault and by how it ended",
+            ["vault", "verdict"],
+            registry=registry,
+        )
+        self.slot = Gauge(
+            "indexer_checkpoint_slot",
+            "Up to which slot the movements are known to be the balance",
+            ["vault"],
+            registry=registry,
+        )
+        self.difference = Gauge(
+            "indexer_checkpoint_difference_microusdc",
+            "Balance minus movements, as last compared",
+            ["vault"],
+            registry=registry,
+        )
+        self.stopped = Gauge(
+            "indexer_crediting_stopped",
+            "1 while a vault's deposits are held, else 0",
+            ["vault"],
+            registry=registry,
+        )
+        self.dissents = Counter(
+            "indexer_provider_dissents_total",
+            "Balances of a provider that another provider and the movements contradict",
+            ["provider"],
+            registry=registry,
+        )
+        self.arriving = Gauge(
+            "indexer_arriving_deposits",
+            "Deposits that are confirmed and not final yet",
+            registry=registry,
+        )

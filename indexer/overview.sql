@@ -28,12 +28,14 @@ select provider, distrust, version, first_block, finalized_slot, lag_slots, late
   from indexer.provider where cluster = $1 order by leads desc, demoted, provider;
 
 -- name: queues
--- What waits: to be fetched, to be readable, to be listed by every provider.
+-- What waits: to be fetched, to be readable, to be listed by every provider, to be final.
 select count(*) filter (where s.state = 'wanted') as wanted,
        count(*) filter (where s.state = 'unreadable') as unreadable,
        extract(epoch from clock_timestamp() - min(s.discovered_at))::float8 as oldest_seconds,
        (select count(distinct u.signature) from indexer.unlisted u
-         where u.cluster = $1 and u.listed_at is null and u.decided_at is null) as unlisted
+         where u.cluster = $1 and u.listed_at is null and u.decided_at is null) as unlisted,
+       (select count(*) from settlement.arrival a
+         where a.cluster = $1 and a.state = 'arriving') as arriving
   from indexer.signature s where s.cluster = $1 and s.state in ('wanted', 'unreadable');
 
 -- name: unattributed

@@ -1,6 +1,7 @@
 """What `/health` says of the indexer: one line for people, facts for programs."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,8 +31,8 @@ class Status:
             _log.warning("waiting", why=why)
         self.line, self.well = why, False
 
-    def done(self, now: Round, *, needed: int) -> None:
-        """A round has ended well; so many providers must prove a frontier."""
+    def done(self, now: Round, *, needed: int, doubts: Sequence[str] = ()) -> None:
+        """A round has ended well; so many providers must prove a frontier. Doubts are not well."""
         self.last = now
         self.looked_at_seconds = asyncio.get_running_loop().time()
         self.line = f"slot {now.slot}, frontier {now.frontier}, {now.behind_slots} behind"
@@ -39,7 +40,8 @@ class Status:
         stands = now.provers < needed
         if stands:
             self.line += f"; {now.provers} of {needed} providers can prove a frontier: it stands"
-        self.well = now.standing.unreadable == 0 and not stands
+        self.line += "".join(f"; {one}" for one in doubts)
+        self.well = now.standing.unreadable == 0 and not stands and not doubts
 
     def health(self) -> Health:
         """The answer."""

@@ -66,6 +66,8 @@ class IncidentKind(StrEnum):
     UNLISTED = "a provider does not list a signature"
     FABRICATED = "a provider's answer is not what was signed"
     CONTRADICTED = "two providers tell a transaction differently"
+    BALANCE = "the balance is not the sum of the movements"
+    DISSENT = "a provider's balance is not that of the others"
 
 
 @dataclass(frozen=True, kw_only=True)

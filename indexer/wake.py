@@ -14,6 +14,8 @@ import msgspec
 import structlog
 from solders.pubkey import Pubkey
 
+from settlement.chain.answers import Commitment
+
 _SILENT_SECONDS: Final = 10.0  # many slots
 _RECONNECT_SECONDS: Final = 1.0
 _LARGEST_MESSAGE_BYTES: Final = 16 * 1024 * 1024
@@ -60,6 +62,7 @@ async def listen(
     wake: Wake,
     connected: Callable[[bool], None],
     silent_seconds: float = _SILENT_SECONDS,
+    commitment: Commitment = Commitment.FINALIZED,
 ) -> None:
     """Set the flag at every hint, connecting again for ever. Ends only by being cancelled."""
     async with aiohttp.ClientSession() as session:
@@ -68,7 +71,7 @@ async def listen(
                 async with session.ws_connect(
                     url, max_msg_size=_LARGEST_MESSAGE_BYTES, heartbeat=silent_seconds
                 ) as socket:
-                    wanted = _subscriptions(accounts, mentions)
+                    wanted = _subscriptions(accounts, mentions, commitment)
                     for request in wanted:
                         await socket.send_json(request)
                     connected(True)
@@ -110,14 +113,14 @@ def _read(text: str) -> _Message:
 
 
 def _subscriptions(
-    accounts: Sequence[Pubkey], mentions: Sequence[Pubkey]
+    accounts: Sequence[Pubkey], mentions: Sequence[Pubkey], commitment: Commitment
 ) -> list[dict[str, object]]:
-    finalized = {"commitment": "finalized"}
-    account = {**finalized, "encoding": "base64"}
+    settled = {"commitment": commitment}
+    account = {**settled, "encoding": "base64"}
     wanted: list[tuple[str, Sequence[object]]] = [("slotSubscribe", ())]
     wanted += [("accountSubscribe", (str(address), account)) for address in accounts]
     # One address for each: nodes take no more.
-    wanted += [("logsSubscribe", ({"mentions": [str(address)]}, finalized)) for address in mentions]
+    wanted += [("logsSubscribe", ({"mentions": [str(address)]}, settled)) for address in mentions]
     return [
         {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
         for number, (method, params) in enumerate(wanted, 1)

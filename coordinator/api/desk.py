@@ -1,5 +1,6 @@
 """What every control-plane route works with, and how it answers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from coordinator.callers import Callers
 from coordinator.limits import SlidingWindow
 from coordinator.routes import Routes
 from coordinator.sessions import Sessions
+from settlement.arrivals import Arrival
 from settlement.chain.program import Deployment
 from settlement.charges import Charges
 from settlement.clock import Clock
@@ -62,6 +64,19 @@ def desk_of(request: Request) -> Desk:
     """The desk of this app."""
     desk: Desk = request.app.state.desk
     return desk
+
+
+def arriving_of(coming: Sequence[Arrival]) -> list[dict[str, object]]:
+    """Deposits on their way, as the wire gives them."""
+    return [
+        {
+            "signature": one.signature,
+            "amount_microusdc": one.amount_microusdc,
+            "slot": one.slot,
+            "first_seen_at": one.first_seen_at.isoformat(),
+        }
+        for one in coming
+    ]
 
 
 def told(answer: Any, *, status: int = 200) -> Response:  # noqa: ANN401

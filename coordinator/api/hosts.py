@@ -13,12 +13,12 @@ from starlette.responses import Response
 
 from coordinator import store
 from coordinator.api.body import json_of, schema_of
-from coordinator.api.desk import Desk, desk_of, told
+from coordinator.api.desk import Desk, arriving_of, desk_of, told
 from coordinator.callers import HOST_TOKEN_PREFIX
 from coordinator.identities import BOND_PREFIX, ENROLLMENT_PREFIX
 from coordinator.store import Host, NewHost
 from coordinator.transcode.request import BodyInvalid
-from settlement import deposits, withdrawals
+from settlement import arrivals, deposits, withdrawals
 from settlement.bonds import lifecycle
 from settlement.bonds.lifecycle import BondStanding, Standing
 from settlement.clock import new_id
@@ -103,13 +103,14 @@ async def profile(request: Request) -> Response:
     host, _ = await desk.callers.host(request.headers.get("authorization"))
     async with reading(desk.pool) as conn:
         standing = await lifecycle.standing(conn, host.provider_id)
+        coming = await arrivals.for_provider(conn, host.provider_id)
     return told(
         {
             "provider_id": str(host.provider_id),
             "display_name": host.display_name,
             "wallet": host.wallet,
             "status": _status(host, standing),
-            "bond": _bond(desk, host, standing),
+            "bond": _bond(desk, host, standing) | {"arriving": arriving_of(coming)},
             "metadata": {"enrollment_code": ENROLLMENT_PREFIX + host.code},
             "agent": _agent(desk, host),
         }

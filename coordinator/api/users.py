@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from coordinator import store
-from coordinator.api.desk import Desk, desk_of, told
+from coordinator.api.desk import Desk, arriving_of, desk_of, told
 from coordinator.order import monotonic
-from settlement import deposits
+from settlement import arrivals, deposits
 from settlement.clock import new_id
-from settlement.db.pool import transaction
+from settlement.db.pool import reading, transaction
 
 router = APIRouter(tags=["users"])
 
@@ -50,10 +50,15 @@ async def register(request: Request) -> Response:
 
 @router.get("/proxy/{token}/balance", summary="What a token can still spend")
 async def show_balance(request: Request, token: str) -> Response:
-    """`usdc_balance` is in microunits of USDC; what running requests reserved is not in it."""
+    """`usdc_balance` is in microunits of USDC; what running requests reserved is not in it.
+
+    `arriving` lists deposits that are confirmed and not final yet: they count when they are.
+    """
     desk = desk_of(request)
     caller = await desk.callers.known(token)
     now = await desk.charges.spendable(caller.user.user_id)
+    async with reading(desk.pool) as conn:
+        coming = await arrivals.for_user(conn, caller.user.user_id)
     return told(
         {
             "api_token": token,
@@ -61,6 +66,7 @@ async def show_balance(request: Request, token: str) -> Response:
             "credit_balance": 0,
             "deposit_code": caller.user.deposit_code.hex(),
             "is_active": caller.activated,
+            "arriving": arriving_of(coming),
         }
     )
 

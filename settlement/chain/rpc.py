@@ -25,6 +25,7 @@ from settlement.chain.answers import (
     SignatureStatus,
     Simulation,
 )
+from settlement.chain.blocks import BlockLine, block_lines, block_slots
 from settlement.chain.node import NodeLimits
 from settlement.chain.tokens import TokenAccountAt, token_account_at
 from settlement.chain.transport import JsonRpc, RetryPolicy, RpcRefused, RpcUnavailable
@@ -112,6 +113,22 @@ class RpcClient(JsonRpc):
         if found is None:
             self.prefer_another()
         return found
+
+    async def blocks(self, first: Slot, last: Slot) -> tuple[Slot, ...]:
+        """The slots from `first` to `last` that have a finalized block."""
+        options = {"commitment": Commitment.FINALIZED}
+        return await self.ask("getBlocks", [first, last, options], block_slots)
+
+    async def block_lines(self, slot: Slot) -> tuple[BlockLine, ...]:
+        """Every transaction of a finalized block, with the accounts it names."""
+        options: dict[str, object] = {
+            "encoding": "json",
+            "commitment": Commitment.FINALIZED,
+            "transactionDetails": "accounts",
+            "rewards": False,
+            "maxSupportedTransactionVersion": TRANSACTION_VERSION_CEILING,
+        }
+        return await self.ask("getBlock", [slot, options], block_lines)
 
     async def account(
         self,

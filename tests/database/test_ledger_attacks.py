@@ -39,6 +39,8 @@ CALLABLE = {
     "settlement.fold_charge_day_v1": ("pod_settlement",),
     "settlement.keep_archived_nodes_v1": ("pod_settlement",),
     "settlement.archive_charge_day_v1": ("pod_settlement",),
+    "settlement.lift_crediting_stop_v1": ("pod_indexer", "pod_finance"),
+    "indexer.close_stop_incident_v1": ("pod_indexer", "pod_finance"),
 }
 # What the owner's own functions call with the owner's rights, and nobody else.
 WITHIN = {"settlement.make_charge_day_v1"}

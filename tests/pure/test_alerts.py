@@ -43,6 +43,10 @@ def exported() -> dict[str, set[str]]:
     meters.frontier.labels(purpose="till_vault")
     meters.incidents_of.labels(kind="x")
     meters.violations.labels(invariant="I1")
+    meters.vaults.checkpoints.labels(vault="till", verdict="equal")
+    for gauge in (meters.vaults.stopped, meters.vaults.difference):
+        gauge.labels(vault="till")
+    meters.vaults.dissents.labels(provider="a")
     worker = WorkerMetrics()
     worker.bonds_requested(1)
     names: dict[str, set[str]] = {}
@@ -93,6 +97,8 @@ def test_every_metric_of_the_indexer_is_worth_a_rule_or_is_named_here() -> None:
         "indexer_wanted_signatures",
         "indexer_rpc_calls_total",
         "indexer_provider_leads",
+        "indexer_checkpoint_slot",
+        "indexer_arriving_deposits",
     }
     text = RULES.read_text()
     for family in Meters().registry.collect():

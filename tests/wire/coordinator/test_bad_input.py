@@ -230,6 +230,7 @@ async def test_tokens(database: Database) -> None:
             "credit_balance": 0,
             "deposit_code": poor.code.hex(),
             "is_active": False,
+            "arriving": [],
         }
         # A token is refused before its body is looked at, and works once it is funded.
         await judged(w, f"/proxy/{UNKNOWN}/{chat}", b"{", status=401)
