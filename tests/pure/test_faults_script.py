@@ -174,6 +174,13 @@ def test_the_manual_names_every_kind_and_every_key() -> None:
     assert {kind for row in table_rows for kind in re.findall(r"`([^`]+)`", row)} == kinds
 
 
+def test_the_manuals_example_is_a_script() -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", Path("docs/faults.md").read_text(), re.DOTALL)
+    script = parsed(example)
+    assert (script.seed, script.backends) == (7, ("a", "b", "c"))
+    assert [fault.retry_after_seconds for fault in script.faults if isinstance(fault, CallFault)]
+
+
 def test_every_kind_has_its_options() -> None:
     kinds = {*get_args(CallKind), *get_args(ViewKind), *get_args(SocketKind)}
     assert set(OPTIONS) == kinds
