@@ -113,6 +113,14 @@ CASES = (
         leads_to="quarantine: till +5",
     ),
     case(
+        "D118",
+        "a transfer, checked or not, that is one byte too short, and the vault holds more",
+        answer(Call(program.TOKEN_PROGRAM, plain().accounts, plain().data[:-1]), till=5),
+        answer(token(3, ALICE_ATA, TILL, data=u64(5)[:-1]), till=5),
+        answer(token(7, MINT, TILL, data=u64(5)[:-1]), till=5),
+        leads_to="quarantine: till +5",
+    ),
+    case(
         "D43",
         "a mixed Batch: money in, burned, money out",
         answer(
