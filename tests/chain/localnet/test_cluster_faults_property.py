@@ -146,7 +146,8 @@ async def history_of(chain: ByHand, address: Pubkey) -> list[dict[str, Any]]:
     return await chain.rpc.call("getSignaturesForAddress", str(address))
 
 
-async def play(place: Path, seed: int) -> None:
+async def play(place: Path, seed: int) -> Reader:
+    """One run with a restart in it; the checks are made as it goes."""
     chance = random.Random(seed)
     settings = settings_by_hand(snapshot_every_records=30, skipped_slot_every=chance.choice([0, 5]))
     reader = Reader()
@@ -185,11 +186,29 @@ async def play(place: Path, seed: int) -> None:
             await chain.end_slots(1)
             await reader.read_on(chain)
         await check_balances(chain, reader)
+    return reader
 
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_what_is_finalized_adds_up_and_stays(tmp_path: Path, seed: int) -> None:
     await play(tmp_path, seed)
+
+
+def ending(transaction: dict[str, Any]) -> object:
+    """How it ended, without what depends on the order of the keys."""
+    err: object = transaction["meta"]["err"]
+    return "rent" if "InsufficientFundsForRent" in str(err) else err
+
+
+async def test_the_same_seed_does_the_same_to_the_same_sends(tmp_path: Path) -> None:
+    """With other keys, other blockhashes, at another time."""
+    runs = [await play(tmp_path / name, 11) for name in ("one", "other")]
+    told = [
+        [(slot, [ending(one) for one in block["transactions"]]) for slot, block in blocks]
+        for blocks in (run.blocks.items() for run in runs)
+    ]
+    assert told[0] == told[1]
+    assert not runs[0].signatures & runs[1].signatures
 
 
 @pytest.mark.nightly
