@@ -6,6 +6,7 @@ limit needs two providers who tell the same movements: what moved is their word,
 Where they differ a third may decide; else the transaction is held back and a person is told.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +31,8 @@ from settlement.money import MicroUsdc, Slot
 
 Answer = dict[str, object]
 QUORUM: Final = 2
+_ASKED_AT_ONCE: Final = 5  # times, before pauses of 2, 4, 8 … seconds
+_MOST_DOUBLINGS: Final = 6
 _SKIP: Final = instruction_discriminator("skip")
 _USUAL_LIMIT: Final = MicroUsdc(1_000_000_000)
 _log = structlog.stdlib.get_logger()
@@ -79,6 +82,25 @@ class Telling:
         )
 
 
+class _Patience:
+    """Asks for what nobody has at once some times, then ever more seldom."""
+
+    def __init__(self) -> None:
+        self._missed: dict[str, tuple[int, float]] = {}  # how often, and when to ask again
+
+    def may_ask(self, signature: str) -> bool:
+        return self._missed.get(signature, (0, 0.0))[1] <= time.monotonic()
+
+    def missed(self, signature: str) -> None:
+        times = self._missed.get(signature, (0, 0.0))[0] + 1
+        doublings = min(max(0, times - _ASKED_AT_ONCE), _MOST_DOUBLINGS)
+        pause_seconds = 0.0 if times <= _ASKED_AT_ONCE else 2.0**doublings
+        self._missed[signature] = (times, time.monotonic() + pause_seconds)
+
+    def found(self, signature: str) -> None:
+        self._missed.pop(signature, None)
+
+
 class Hydrator:
     """Asks providers for transactions and accounts, in the place of one node."""
 
@@ -87,6 +109,7 @@ class Hydrator:
         self._pool = pool
         self._watch = watch
         self._rules = rules
+        self._patience = _Patience()
 
     async def signatures_for(
         self,
@@ -131,6 +154,8 @@ class Hydrator:
         Raises `Unreadable` when nobody tells one that can be read or two contradict each other,
         `RpcUnavailable` and `RpcRefused` when nobody answers.
         """
+        if not self._patience.may_ask(signature):
+            return None
         tellings: list[Telling] = []
         trouble: Unreadable | RpcUnavailable | RpcRefused | None = None
         for provider in self._asked():
@@ -144,6 +169,7 @@ class Hydrator:
             tellings.append(told)
             agreed = [one for one in tellings if one.meaning == told.meaning]
             if len(agreed) >= self._needed(tellings):
+                self._patience.found(signature)
                 return agreed[0]
         return await self._undecided(signature, tellings, trouble)
 
@@ -190,6 +216,7 @@ class Hydrator:
             problem = f"they tell it differently: {names}"
             await self._tell(IncidentKind.CONTRADICTED, signature, problem)
             raise Unreadable(signature=signature, problem=problem)
+        self._patience.missed(signature)
         if tellings:
             _log.warning("second_provider_wanted", signature=signature, told=tellings[0].provider)
             return

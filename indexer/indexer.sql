@@ -120,9 +120,14 @@ select min(m.slot) from indexer.mention m
                       and u.signature = m.signature and u.decided_at is not null);
 
 -- name: standing
--- What waits and what is wrong, for health and metrics.
-select count(*) filter (where state = 'wanted') as wanted,
+-- What waits and what is wrong, for health and metrics; nobody waits any more for what a person has
+-- let go.
+select count(*) filter (
+         where state = 'wanted' and not exists (
+           select from indexer.unlisted u
+            where u.cluster = $1 and u.signature = s.signature and u.decided_at is not null)
+       ) as wanted,
        count(*) filter (where state = 'unreadable') as unreadable,
        (select count(*) from indexer.incident i where i.cluster = $1 and i.closed_at is null)
          as incidents
-  from indexer.signature where cluster = $1 and state in ('wanted', 'unreadable');
+  from indexer.signature s where cluster = $1 and state in ('wanted', 'unreadable');

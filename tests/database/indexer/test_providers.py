@@ -157,8 +157,9 @@ async def test_a_signature_that_does_not_exist_waits_for_a_person(desk: Desk) ->
     await finance.close()
     assert {provider for provider, _ in decided} == {"a"}
     await one.round()
-    await one.round()
+    now = await one.round()
     assert set((await reached(desk)).values()) == {22}
+    assert now.quiet  # nobody waits for it any more
 
 
 async def test_a_proof_counts_only_while_it_has_all_that_is_known(desk: Desk) -> None:
@@ -252,6 +253,15 @@ async def test_a_transaction_one_has_not_is_asked_of_the_next(desk: Desk) -> Non
     assert await asked.transaction(signature(1)) == b.answers[signature(1)]
     b.missing = {signature(1)}
     assert await asked.transaction(signature(1)) is None
+
+
+async def test_what_nobody_has_is_asked_for_ever_more_seldom(desk: Desk) -> None:
+    (a,) = nodes(1, coded(1, desk, slot=10))
+    a.missing = {signature(1)}
+    asked, _ = hydrator(desk, a)
+    for _ in range(20):
+        assert await asked.transaction(signature(1)) is None
+    assert len(a.asked) == 6
 
 
 @pytest.mark.parametrize("how", ["away", "refused", "no meta", "another version"])
