@@ -185,6 +185,25 @@ def test_a_payment() -> None:
     assert (found.code, found.reference) == (BOND_CODE, bytes(range(16)))
 
 
+@pytest.mark.parametrize(
+    ("till", "child"),
+    [(-9, checked(TILL, key("elsewhere"), 9)), (-8, checked(TILL, ALICE_ATA, 8))],
+)
+def test_a_payment_that_went_elsewhere_or_of_another_amount_is_not_that_payment(
+    till: int, child: Call
+) -> None:
+    told, outflow = events(answer(pay(3, 9, child), till=till))
+    assert isinstance(told, Unrecognized)
+    assert isinstance(outflow, Outflow)
+    assert outflow.amount_microusdc == -till
+
+
+def test_a_bond_released_to_somewhere_else_is_not_that_release() -> None:
+    release = program.release(DEPLOYMENT, code=BOND_CODE, beneficiary=HOST, rent_payer=ALICE)
+    made = answer(call(release, checked(BOND, key("elsewhere"), 50)), bond=-50)
+    assert [type(one) for one in events(made)] == [Unrecognized, Outflow]
+
+
 def test_two_payments_of_one_amount_claim_their_own_transfers() -> None:
     one, two = (pay(number, 9, checked(TILL, ALICE_ATA, 9)) for number in (3, 4))
     found = events(answer(one, two, till=-18))
