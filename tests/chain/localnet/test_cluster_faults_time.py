@@ -1,5 +1,6 @@
 """Gaps, halts, restarts, other slot times, congestion, another consensus."""
 
+import asyncio
 import itertools
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from localnet.adversary.cluster_faults import (
     Skip,
     SlotTime,
 )
+from localnet.adversary.faults import Script
+from localnet.embedded import cluster_server
 from localnet.records import Anchor
 from localnet.timeline import Blockhashes, Timeline
 from tests.chain.localnet.by_hand import ByHand, chain_by_hand, settings_by_hand
@@ -148,6 +151,17 @@ async def test_slots_take_another_time_from_the_middle_of_a_run(tmp_path: Path) 
     with chain_by_hand(tmp_path) as chain:
         assert [chain.cluster.timeline.time_ms(one) for one in range(slot, slot + 10)] == times
         assert chain.cluster.slot_time_ms == 200  # the settings say so
+
+
+async def test_a_served_chain_ticks_at_the_new_slot_time(tmp_path: Path) -> None:
+    """A hundred slots of a second would take longer than this waits."""
+    settings = settings_by_hand(slot_time_ms=1_000, rpc_port=0)
+    script = Script(faults=(SlotTime(at_slot=0, slot_time_ms=5),))
+    places = {"data": tmp_path / "chain", "keys": tmp_path / "keys"}
+    async with cluster_server(settings, **places, script=script) as chain, asyncio.timeout(30):
+        await chain.advance(100)
+        line = chain.cluster.timeline
+        assert line.time_ms(chain.cluster.slot) - line.time_ms(chain.cluster.slot - 1) == 5
 
 
 async def test_under_congestion_things_land_late_or_never(tmp_path: Path) -> None:
