@@ -4,6 +4,8 @@ import asyncio
 import signal
 import sys
 
+import uvloop
+
 from indexer import app, config
 from settlement.db.migrate import migrate
 from settlement.errors import PodError
@@ -29,7 +31,8 @@ def main(arguments: list[str]) -> int:
             return 0
         settings = config.read(reader)
         configure_logging("indexer", settings.log_level)
-        asyncio.run(_until_told(settings))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_told(settings))
     except PodError as error:
         sys.stderr.write(f"indexer: {error}\n")
         return 1
