@@ -33,12 +33,18 @@ class Meters:
             buckets=_ROUND_SECONDS,
             registry=self.registry,
         )
+        self._stand()
+        self._watch_over()
+        self.providers = ProviderMeters(self.registry)
+        self.vaults = VaultMeters(self.registry)
+
+    def _stand(self) -> None:
+        """Where the indexer stands."""
         self.finalized = self._gauge("indexer_finalized_slot", "The chain's finalized slot")
-        self.frontier = Gauge(
+        self.frontier = self._gauge(
             "indexer_frontier_slot",
             "Up to which slot an address has been read and booked",
-            ["purpose"],
-            registry=self.registry,
+            "purpose",
         )
         self.behind = self._gauge(
             "indexer_behind_slots", "Finalized slot minus the lowest frontier, in slots"
@@ -49,15 +55,15 @@ class Meters:
         self.unreadable = self._gauge(
             "indexer_unreadable_signatures", "Signatures whose transaction cannot be read"
         )
+
+    def _watch_over(self) -> None:
+        """What a person may have to look at."""
         self.incidents = self._gauge("indexer_open_incidents", "Incidents nobody has closed")
         self.awake = self._gauge(
             "indexer_websocket_connected", "1 while the websocket wakes us, 0 while only the timer"
         )
-        self.incidents_of = Gauge(
-            "indexer_open_incidents_of_kind",
-            "Incidents nobody has closed, by kind",
-            ["kind"],
-            registry=self.registry,
+        self.incidents_of = self._gauge(
+            "indexer_open_incidents_of_kind", "Incidents nobody has closed, by kind", "kind"
         )
         self.unlisted = self._gauge(
             "indexer_unlisted_signatures", "Signatures one provider lists and another does not"
@@ -72,20 +78,17 @@ class Meters:
         self.last_round = self._gauge(
             "indexer_last_round_timestamp_seconds", "When a round last ended well"
         )
-        self.violations = Gauge(
+        self.violations = self._gauge(
             "indexer_invariant_violations",
             "What contradicts an invariant of chain.md 7.5, as the books and the index tell it",
-            ["invariant"],
-            registry=self.registry,
+            "invariant",
         )
         self.audited = self._gauge(
             "indexer_audit_timestamp_seconds", "When the invariants were last looked at"
         )
-        self.providers = ProviderMeters(self.registry)
-        self.vaults = VaultMeters(self.registry)
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(name, text, registry=self.registry)
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
 
 
 class ProviderMeters:
