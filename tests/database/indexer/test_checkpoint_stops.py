@@ -1,11 +1,14 @@
 """Stops: rows that were tampered with, what people decide, what outlives a process."""
 
+from contextlib import suppress
+
 import asyncpg
 import pytest
 
 from indexer import stops
 from settlement.chain.movement import Vault
 from settlement.db.pool import open_pool, transaction
+from settlement.ledger.store import open_writer
 from settlement.reconcile import checkpoint
 from settlement.reconcile.checkpoint import StopNotLifted
 from tests.database.indexer.checkpoints import (
@@ -17,7 +20,10 @@ from tests.database.indexer.checkpoints import (
     verdicts,
 )
 from tests.database.indexer.conftest import Desk
-from tests.database.indexer.vaults import add, nodes
+from tests.database.indexer.mortal import Crash, mortal_pool
+from tests.database.indexer.mortal import Life as Statements
+from tests.database.indexer.vaults import add, life, nodes
+from tests.pure.transactions import signature
 
 
 async def test_a_movement_that_a_superuser_removed_stops_until_it_is_back(desk: Desk) -> None:
@@ -146,3 +152,27 @@ async def test_the_books_of_yesterday_catch_up_and_prove_it(desk: Desk) -> None:
     assert {line[0] for line in await verdicts(desk)} == {"equal"}
     assert await desk.net(desk.user) == 55
     assert await is_calm(desk)
+
+
+async def test_dying_after_any_statement_raises_one_stop_and_loses_nothing(desk: Desk) -> None:
+    """Each life dies some statements later than the one before, until one lives to the end."""
+    found = nodes(1, coded(1, desk, slot=10))
+    await begin(desk, found).rounds()
+    add(found, coded(2, desk, slot=found[0].tip, amount=70))
+    found[0].hidden = {signature(2)}
+    dying, deaths = Statements(), 0
+    pool = await mortal_pool(desk.database.dsn, dying)
+    while True:
+        writer = await open_writer(desk.pool, "indexer")
+        dying.left = 1 + deaths
+        with suppress(Crash):
+            await life(found, pool, writer).rounds(14)
+            break
+        deaths += 13
+        assert await desk.net(desk.user) in (5, 75)
+    pool.terminate()
+    rows = await desk.rows("select count(*) as n from settlement.crediting_stop")
+    assert rows[0]["n"] == 1
+    assert await desk.net(desk.user) == 75
+    assert await is_calm(desk)
+    assert deaths > 60
