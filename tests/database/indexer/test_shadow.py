@@ -13,10 +13,13 @@ from indexer.metrics import Meters
 from indexer.providers import Provider, Providers
 from indexer.shadow import Shadow, ShadowPace
 from settlement import arrivals
-from settlement.chain.movement import Vault
+from settlement.arrivals import SeenDeposit
+from settlement.chain.movement import MovementKey, Vault
 from settlement.chain.rpc import RpcUnavailable
 from settlement.db.pool import Pool, reading, transaction
+from settlement.deposits import UserCode
 from settlement.ledger.store import open_writer
+from settlement.money import MicroUsdc, Slot
 from tests.database.indexer.conftest import Desk
 from tests.database.indexer.forking import ForkingNode
 from tests.database.indexer.mortal import Crash, Life, mortal_pool
@@ -89,6 +92,17 @@ async def test_a_confirmed_deposit_arrives_and_becomes_final(desk: Desk) -> None
     await one.look()
     assert await ends(desk) == [("final", "deposit_credited")]
     assert await desk.net(desk.user) == 7
+    key = MovementKey(cluster=WATCH.cluster, signature=signature(1), outer=0, inner=0)
+    again = SeenDeposit(
+        key=key,
+        vault=Vault.TILL,
+        amount_microusdc=MicroUsdc(7),
+        owner=UserCode(user_id=desk.user_id),
+    )
+    async with transaction(desk.pool) as tx:
+        await arrivals.see(tx, Slot(99), [again])
+        await arrivals.move(tx, WATCH.cluster, signature(1), Slot(98))
+    assert await ends(desk) == [("final", "deposit_credited")]  # final for ever
 
 
 async def test_whose_it_is_follows_the_code(desk: Desk) -> None:
