@@ -96,8 +96,8 @@ class GroupCommit:
         self._task: asyncio.Task[None] | None = None
         self._commits: set[asyncio.Task[None]] = set()
         self._sent = 0  # operations in those
-        # They keep their connections, so there are never more of them than the pool has.
-        self._at_once = min(_AT_ONCE, pool.get_max_size())
+        # They keep their connections, and leave the pool one for its other users.
+        self._at_once = max(1, min(_AT_ONCE, pool.get_max_size() - 1))
         self._connections: list[_Connection] = []
 
     async def __aenter__(self) -> "GroupCommit":

@@ -126,7 +126,7 @@ async def push(
     Raises AssertionError when the warm-up is not settled.
     """
     client = _holding_client if by_id else _client
-    pool = await open_pool(dsn, role="pod_coordinator", application="bench", size=2)
+    pool = await open_pool(dsn, role="pod_coordinator", application="bench", size=3)
     try:
         writer = await store.open_writer(pool, _WRITER)
         async with GroupCommit(pool, writer) as books:

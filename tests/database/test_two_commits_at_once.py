@@ -125,11 +125,15 @@ async def test_a_new_life_fences_both(books: Books) -> None:
     assert (await books.balance(books.user)).held_microusdc == 0
 
 
-async def test_a_pool_of_one_connection_is_enough(books: Books) -> None:
-    pool = await open_pool(books.database.dsn, role="pod_coordinator", application="one", size=1)
+@pytest.mark.parametrize("size", [1, 2])
+async def test_a_small_pool_is_enough_and_keeps_one_for_others(books: Books, size: int) -> None:
+    pool = await open_pool(books.database.dsn, role="pod_coordinator", application="few", size=size)
     try:
         async with asyncio.timeout(20), GroupCommit(pool, books.writer) as group:
             assert all(outcome.done for outcome in await submitted(group, holds(books, MANY)))
+            if size > 1:
+                async with reading(pool) as conn:
+                    assert await store.broken_rules(conn) == []
     finally:
         await pool.close()
 
