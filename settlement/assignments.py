@@ -6,6 +6,8 @@ never rewritten. A movement is assigned as a whole and once: to do it again in t
 answered with what there is, in another way is a conflict.
 """
 
+import asyncio
+import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,7 +34,8 @@ _QUERIES: Final = sql.load("settlement", "assignments.sql")
 WRITER: Final = "finance"
 WAITING: Final = (SUSPENSE, QUARANTINE)
 _PAGE: Final = 500
-_TRIES: Final = 5
+_TRIES: Final = 8
+_PAUSE_SECONDS: Final = 0.05  # at most, after the first time; twice that after the second
 # Who can be owed money that came by the chain.
 _OWNERS: Final = frozenset({AccountKind.USER, AccountKind.HOST, AccountKind.BOND_PENDING})
 
@@ -143,12 +146,14 @@ async def assign(pool: Pool, clock: Clock, wanted: Assignment) -> Assigned:
     for field, told in (("actor", wanted.actor), ("reason", wanted.reason)):
         if not told.strip():
             raise AssignmentUnexplained(field=field)
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         writer = await store.open_writer(pool, WRITER)
         try:
             return await retried(lambda: _attempt(pool, clock, writer, wanted))  # noqa: B023
         except store.WriterFenced:
-            continue  # somebody else assigns at this moment; a new life of the writer is ours
+            # Somebody else assigns at this moment, with a new life of the writer. Chance decides
+            # who waits for whom: else two would fence each other for ever.
+            await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS * 2**attempt))
     raise AssignmentRefused(field="reference", problem="others are assigning all the time")
 
 
