@@ -16,7 +16,7 @@ from cli.index_backfill import backfill
 from cli.index_explain import explain
 from cli.index_replay import replay
 from cli.ledger_reading import Database, database_of, read_books, told_plainly
-from cli.options import DEFAULT_DIRECTORY, AsJson, Directory
+from cli.options import DEFAULT_DIRECTORY, AsJson, Cluster, Directory
 from indexer import overview, stops
 from indexer.overview import Overview, Row
 from settlement.db.pool import Pool, reading, transaction
@@ -28,10 +28,6 @@ index = typer.Typer(
     no_args_is_help=True,
     help="The indexer: how far it has read the chain, and what waits for a person.",
 )
-Cluster = Annotated[
-    str | None,
-    typer.Option(help="Which cluster, when the database knows several.", show_default="the one"),
-]
 
 
 @index.callback()
@@ -139,7 +135,7 @@ async def _lift(pool: Pool, *, stop: int, by: str, reason: str) -> int:
 
 async def _close(pool: Pool, *, cluster: str | None, incident: int, by: str) -> str:
     async with transaction(pool) as tx:
-        known = (await overview.read(tx, cluster)).cluster
+        known = await overview.known_cluster(tx, cluster)
         return await overview.close_incident(tx, known, incident, by)
 
 
@@ -152,7 +148,7 @@ async def _decide(
     pool: Pool, *, cluster: str | None, signature: str, by: str
 ) -> list[tuple[str, str]]:
     async with transaction(pool) as tx:
-        known = (await overview.read(tx, cluster)).cluster
+        known = await overview.known_cluster(tx, cluster)
         return await overview.decide_unlisted(tx, known, signature, by)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, cast
 import typer
 
 from cli.ledger_reading import Database, database_of, read_books, told_plainly
-from cli.options import DEFAULT_DIRECTORY, AsJson, Directory
+from cli.options import DEFAULT_DIRECTORY, AsJson, Cluster, Directory
 from indexer.explain import Explanation
 from indexer.explain import explain as explained
 from indexer.recorded import Row
@@ -21,10 +21,7 @@ from settlement.reports.amounts import decimal_text
 
 def explain(
     signature: Annotated[str, typer.Argument(help="Of the transaction, in base58.")],
-    cluster: Annotated[
-        str | None,
-        typer.Option(help="Which cluster, when the database knows several.", show_default="one"),
-    ] = None,
+    cluster: Cluster = None,
     directory: Directory = DEFAULT_DIRECTORY,
     database: Database = None,
     as_json: AsJson = False,

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from cli.ledger_reading import Database, database_of, progress, read_books
-from cli.options import DEFAULT_DIRECTORY, AsJson, Directory, give_up
+from cli.options import DEFAULT_DIRECTORY, AsJson, Cluster, Directory, give_up
 from indexer import recorded
 from indexer.replay import Difference, Verdict
 from indexer.replay import replay as compare
@@ -35,10 +35,7 @@ def replay(
             help="Only what this version recorded; what leaves quarantine is then told apart.",
         ),
     ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(help="Which cluster, when the database knows several.", show_default="one"),
-    ] = None,
+    cluster: Cluster = None,
     directory: Directory = DEFAULT_DIRECTORY,
     database: Database = None,
     as_json: AsJson = False,

@@ -27,6 +27,10 @@ LocalnetFile = Annotated[
         show_default="localnet.toml in the checkout",
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(help="Which cluster, when the database knows several.", show_default="the one"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 DEFAULT_DIRECTORY = ROOT / ".pod"

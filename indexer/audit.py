@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
-from solders.signature import Signature
 
 from indexer import recorded
 from indexer.decode import Watch
 from indexer.metrics import Meters
 from indexer.replay import Verdict, replay
 from indexer.store import IncidentKind
+from settlement.chain.signatures import signature_bytes
 from settlement.db.pool import Pool, ReadConn, reading
 from settlement.db.sql import load
 
@@ -102,7 +102,7 @@ class Auditor:
 
 def _columns(names: Sequence[Sequence[str]]) -> tuple[list[bytes], list[int], list[int], list[int]]:
     return (
-        [bytes(Signature.from_string(one[2])) for one in names],
+        [signature_bytes(one[2]) for one in names],
         [int(one[3]) for one in names],
         [int(one[4]) for one in names],
         [int(one[5]) for one in names],

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from solders.signature import Signature
 
 from indexer import store
 from indexer.providers import Provider, Providers
 from indexer.source import Listing, Sighting
 from indexer.store import IncidentKind
+from settlement.chain.signatures import signature_bytes, signature_text
 from settlement.db.pool import Pool, ReadConn, Tx, transaction
 from settlement.db.sql import load
 from settlement.money import Slot
@@ -107,7 +107,7 @@ async def _excused(
     rows = await conn.fetch(
         _SQL["excused"], cluster, listing.address, provider, listing.floor, listing.slot
     )
-    return frozenset((Slot(row["slot"]), _text(row["signature"])) for row in rows)
+    return frozenset((Slot(row["slot"]), signature_text(row["signature"])) for row in rows)
 
 
 async def _remember_missing(
@@ -115,7 +115,7 @@ async def _remember_missing(
 ) -> None:
     key = (cluster, listing.address, provider)
     newest = sorted(missing, reverse=True)[:_MOST_MISSING]
-    signatures = [bytes(Signature.from_string(signature)) for _, signature in newest]
+    signatures = [signature_bytes(signature) for _, signature in newest]
     slots = [slot for slot, _ in newest]
     await tx.execute(_SQL["remember_missing"], *key, listing.slot, signatures, slots)
     _log.warning(
@@ -137,7 +137,7 @@ async def _tell(tx: Tx, cluster: str, provider: str, listing: Listing, doubt: Do
         doubt.patience_slots,
     )
     for row in rows:
-        signature = _text(row["signature"])
+        signature = signature_text(row["signature"])
         detail = (
             f"{provider} does not list it for {listing.address} at slot {row['slot']},"
             f" asked from slot {row['since_slot']} to {listing.slot}; another provider does,"
@@ -170,7 +170,3 @@ async def _remember_provider(
         one.demoted,
         one.experience.last_problem,
     )
-
-
-def _text(signature: bytes) -> str:
-    return str(Signature.from_bytes(signature))

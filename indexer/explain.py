@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from solders.signature import Signature
-
 from indexer import recorded
 from indexer.attribution import SECOND_HALF
 from indexer.decode import Instruction, Transaction, Watch, decode
@@ -20,6 +18,7 @@ from indexer.recorded import PLACE, Recorded, Row
 from indexer.store import BookedAs
 from settlement.chain.movement import MovementKey
 from settlement.chain.program import TOKEN_PROGRAM
+from settlement.chain.signatures import signature_bytes
 from settlement.db.pool import ReadConn
 from settlement.db.sql import load
 from settlement.errors import NotFound, Refused
@@ -140,7 +139,7 @@ async def memos(conn: ReadConn, cluster: str, signatures: Sequence[str]) -> dict
 
 def _raw(signature: str) -> bytes:
     try:
-        return bytes(Signature.from_string(signature))
+        return signature_bytes(signature)
     except ValueError:
         raise NotASignature(got=signature) from None
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Final, cast
 
 import asyncpg
-from solders.signature import Signature
 
+from settlement.chain.signatures import signature_bytes, signature_text
 from settlement.db.pool import ReadConn, Tx
 from settlement.db.sql import load
 from settlement.errors import NotFound
@@ -56,13 +56,19 @@ class Overview:
         return not self.incidents and not self.queues["unreadable"] and not self.queues["unlisted"]
 
 
-async def read(conn: ReadConn, cluster: str | None) -> Overview:
-    """Look at one cluster; at the only one where none is named. Raises `NoSuchCluster`."""
+async def known_cluster(conn: ReadConn, cluster: str | None) -> str:
+    """The cluster of this name; the only one where none is named. Raises `NoSuchCluster`."""
     known = [str(row["cluster"]) for row in await conn.fetch(_SQL["clusters"])]
     if cluster is None and len(known) == 1:
         cluster = known[0]
     if cluster is None or cluster not in known:
         raise NoSuchCluster(cluster=cluster, known=known)
+    return cluster
+
+
+async def read(conn: ReadConn, cluster: str | None) -> Overview:
+    """Look at one cluster; at the only one where none is named. Raises `NoSuchCluster`."""
+    cluster = await known_cluster(conn, cluster)
     frontiers = _rows(await conn.fetch(_SQL["frontiers"], cluster))
     providers = _rows(await conn.fetch(_SQL["providers"], cluster))
     incidents = _rows(await conn.fetch(_SQL["incidents"], cluster, _SHOWN))
@@ -98,7 +104,7 @@ async def decide_unlisted(tx: Tx, cluster: str, signature: str, by: str) -> list
     Returns the providers and addresses it is about. Raises `NothingToDecide`.
     """
     try:
-        raw = bytes(Signature.from_string(signature))
+        raw = signature_bytes(signature)
     except ValueError:
         raise NothingToDecide(signature=signature, problem="it is no signature") from None
     rows = await tx.fetch(_SQL["decide_unlisted"], cluster, raw, by)
@@ -130,7 +136,7 @@ def _plain(record: asyncpg.Record) -> Row:
 
 def _value(name: str, value: object) -> object:
     if name == "signature" and isinstance(value, bytes):
-        return str(Signature.from_bytes(value))
+        return signature_text(value)
     if name.endswith("_at") and value is not None:
         return str(value)
     if isinstance(value, float):

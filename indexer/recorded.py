@@ -13,11 +13,11 @@ from typing import Final, cast
 
 import asyncpg
 from solders.pubkey import Pubkey
-from solders.signature import Signature
 
 from indexer.decode import Watch
 from indexer.store import SignatureState
 from settlement.chain.program import Deployment
+from settlement.chain.signatures import signature_text
 from settlement.db.pool import Pool, ReadConn, reading
 from settlement.db.sql import load
 from settlement.errors import NotFound, Refused
@@ -101,7 +101,7 @@ async def of_signatures(
     events = await _by_signature(conn, _SQL["recorded_events"], cluster, signatures)
     return [
         Recorded(
-            signature=str(Signature.from_bytes(signature)),
+            signature=signature_text(signature),
             slot=Slot(row["slot"]),
             state=SignatureState(row["state"]),
             decoder_version=row["decoder_version"],

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, runtime_checkable
 
-import base58
 import structlog
 
 from indexer import raw, store
@@ -23,6 +22,7 @@ from indexer.store import Listed
 from settlement.chain.answers import SignatureInfo
 from settlement.chain.blocks import BlockLine
 from settlement.chain.rpc import RpcRefused
+from settlement.chain.signatures import signature_bytes
 from settlement.db.pool import Pool, ReadConn, reading, transaction
 from settlement.db.sql import load
 from settlement.errors import Unavailable
@@ -144,7 +144,7 @@ class Rescan:
         self, provider: Provider, stop: Stop, shown: Sequence[SignatureInfo], found_in: str
     ) -> None:
         """Keep what nobody has listed yet, if the node that shows it has it as well."""
-        by_name = {base58.b58decode(one.signature): one for one in shown}
+        by_name = {signature_bytes(one.signature): one for one in shown}
         async with reading(self._pool) as conn:
             unknown = await _unknown(conn, stop.cluster, stop.address, list(by_name))
         for name in unknown:

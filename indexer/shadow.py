@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import base58
 import structlog
 
 from indexer.attribution import events_of
@@ -27,6 +26,7 @@ from settlement.arrivals import OpenArrival, SeenDeposit
 from settlement.chain.answers import Commitment, SignatureInfo
 from settlement.chain.movement import Vault
 from settlement.chain.rpc import RpcRefused
+from settlement.chain.signatures import signature_bytes, signature_text
 from settlement.db.pool import TRANSIENT, Pool, ReadConn, Tx, reading, transaction
 from settlement.db.sql import load
 from settlement.deposits import BondCode, owner_of_code
@@ -193,9 +193,9 @@ class Shadow:
 
     async def _finished(self, conn: ReadConn, waiting: Iterable[OpenArrival]) -> dict[str, bool]:
         """Whether we are done with each signature; those nobody has discovered are missing."""
-        names = [base58.b58decode(one.signature) for one in waiting]
+        names = [signature_bytes(one.signature) for one in waiting]
         rows = await conn.fetch(_SQL["finished_signatures"], self._watch.cluster, names)
-        return {base58.b58encode(row["signature"]).decode(): row["finished"] for row in rows}
+        return {signature_text(row["signature"]): row["finished"] for row in rows}
 
     def _is_gone(
         self, one: OpenArrival, reached: Mapping[str, Slot], finished: Mapping[str, bool]

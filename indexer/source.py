@@ -18,11 +18,11 @@ from itertools import pairwise
 from typing import Final, Protocol
 
 from solders.pubkey import Pubkey
-from solders.signature import Signature
 
 from indexer import store
 from indexer.store import Listed
 from settlement.chain.answers import Commitment, SignatureInfo
+from settlement.chain.signatures import is_signature, signature_bytes
 from settlement.db.pool import Pool, reading, transaction
 from settlement.errors import Unavailable
 from settlement.money import Slot
@@ -142,7 +142,7 @@ def _digest(listed: set[Sighting], failed: set[Sighting]) -> bytes:
     for sighting in sorted(listed):
         slot, signature = sighting
         digest.update(slot.to_bytes(8, "big"))
-        digest.update(bytes(Signature.from_string(signature)))
+        digest.update(signature_bytes(signature))
         digest.update(b"\1" if sighting in failed else b"\0")
     return digest.digest()
 
@@ -162,16 +162,8 @@ def _check_page(
     sightings = {(info.slot, info.signature) for info in wanted}
     if len({signature for _, signature in sightings}) < len(wanted) or sightings & listed:
         raise HistoryUnclear(address=address, problem="it lists a signature twice")
-    if not all(_is_signature(info.signature) for info in page):
+    if not all(is_signature(info.signature) for info in page):
         raise HistoryUnclear(address=address, problem="it lists what is no signature")
-
-
-def _is_signature(text: str) -> bool:
-    try:
-        Signature.from_string(text)
-    except ValueError:
-        return False
-    return True
 
 
 class _Places:

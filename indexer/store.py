@@ -14,11 +14,11 @@ from typing import Final
 
 import msgspec
 from solders.pubkey import Pubkey
-from solders.signature import Signature
 
 from indexer.decode import DECODER_VERSION, Movement
 from settlement.chain.answers import SignatureInfo
 from settlement.chain.movement import MovementKey
+from settlement.chain.signatures import signature_bytes, signature_text
 from settlement.db.pool import ReadConn, Tx
 from settlement.db.sql import load
 from settlement.errors import Conflict
@@ -148,7 +148,7 @@ async def watch(tx: Tx, cluster: str, addresses: Mapping[str, str]) -> None:
 
 async def remember_page(tx: Tx, cluster: str, address: str, page: Sequence[Listed]) -> None:
     """Store one page of an address's history."""
-    signatures = [_raw(one.info.signature) for one in page]
+    signatures = [signature_bytes(one.info.signature) for one in page]
     slots = [one.info.slot for one in page]
     await tx.execute(
         _SQL["remember_signatures"],
@@ -166,7 +166,7 @@ async def known_between(
 ) -> set[tuple[Slot, str]]:
     """The signatures of an address at slots `first` to `last`, each with its slot."""
     rows = await conn.fetch(_SQL["known_between"], cluster, address, first, last)
-    return {(Slot(row["slot"]), _text(row["signature"])) for row in rows}
+    return {(Slot(row["slot"]), signature_text(row["signature"])) for row in rows}
 
 
 async def open_signatures(
@@ -176,11 +176,11 @@ async def open_signatures(
     cursor: tuple[int, int, bytes] = (-1, _BEFORE_ALL, b"")
     if after is not None:
         place = _BEFORE_ALL if after.place is None else after.place
-        cursor = (after.slot, place, _raw(after.signature))
+        cursor = (after.slot, place, signature_bytes(after.signature))
     rows = await conn.fetch(_SQL["next_open"], cluster, to, *cursor, limit)
     return [
         OpenSignature(
-            signature=_text(row["signature"]),
+            signature=signature_text(row["signature"]),
             slot=Slot(row["slot"]),
             place=row["place"],
             state=SignatureState(row["state"]),
@@ -192,18 +192,18 @@ async def open_signatures(
 
 async def lock_open(tx: Tx, cluster: str, signatures: Sequence[str]) -> frozenset[str]:
     """Lock signatures; which of them are still to be booked. The others, somebody has booked."""
-    rows = await tx.fetch(_SQL["lock"], cluster, [_raw(one) for one in signatures])
-    return frozenset(_text(row["signature"]) for row in rows if row["state"] in _OPEN)
+    rows = await tx.fetch(_SQL["lock"], cluster, [signature_bytes(one) for one in signatures])
+    return frozenset(signature_text(row["signature"]) for row in rows if row["state"] in _OPEN)
 
 
 async def set_unreadable(tx: Tx, cluster: str, signature: str, problem: str) -> None:
     """The signature cannot be read for now."""
-    await tx.execute(_SQL["set_unreadable"], cluster, _raw(signature), problem)
+    await tx.execute(_SQL["set_unreadable"], cluster, signature_bytes(signature), problem)
 
 
 async def record(tx: Tx, cluster: str, found: Sequence[Record]) -> None:
     """Keep what transactions were; they are final then."""
-    signatures = [_raw(one.signature) for one in found]
+    signatures = [signature_bytes(one.signature) for one in found]
     by_name = [(raw.hex(), one) for raw, one in zip(signatures, found, strict=True)]
     movements = [
         {"of": name, **movement_row(move)} for name, one in by_name for move in one.movements
@@ -280,11 +280,3 @@ def _json(value: object) -> str:
         return msgspec.json.encode(value).decode()
     except UnicodeEncodeError:  # half a character, which no honest node sends
         return json.dumps(value, separators=(",", ":"))
-
-
-def _raw(signature: str) -> bytes:
-    return bytes(Signature.from_string(signature))
-
-
-def _text(signature: bytes) -> str:
-    return str(Signature.from_bytes(signature))

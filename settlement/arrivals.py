@@ -12,9 +12,9 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
-import base58
 
 from settlement.chain.movement import MovementKey, Vault
+from settlement.chain.signatures import signature_bytes, signature_text
 from settlement.db.pool import ReadConn, Tx
 from settlement.db.sql import load
 from settlement.deposits import BondCode, UserCode
@@ -74,7 +74,7 @@ async def see(tx: Tx, slot: Slot, seen: Sequence[SeenDeposit]) -> None:
     await tx.execute(
         _SQL["see"],
         key.cluster,
-        base58.b58decode(key.signature),
+        signature_bytes(key.signature),
         slot,
         [one.key.reference for one in seen],
         [one.vault for one in seen],
@@ -86,7 +86,7 @@ async def see(tx: Tx, slot: Slot, seen: Sequence[SeenDeposit]) -> None:
 
 async def move(tx: Tx, cluster: str, signature: str, slot: Slot) -> None:
     """A transaction was seen in another slot: after a fork it came back."""
-    await tx.execute(_SQL["move"], cluster, base58.b58decode(signature), slot)
+    await tx.execute(_SQL["move"], cluster, signature_bytes(signature), slot)
 
 
 async def finish(tx: Tx, cluster: str) -> int:
@@ -99,7 +99,7 @@ async def still_open(conn: ReadConn, cluster: str) -> tuple[OpenArrival, ...]:
     return tuple(
         OpenArrival(
             reference=row["reference"],
-            signature=base58.b58encode(row["signature"]).decode(),
+            signature=signature_text(row["signature"]),
             slot=Slot(row["slot"]),
             vault=Vault(row["vault"]),
         )
@@ -119,7 +119,7 @@ async def prune(tx: Tx, *, older_than_hours: int) -> int:
 
 def _arrival(row: asyncpg.Record) -> Arrival:
     return Arrival(
-        signature=base58.b58encode(row["signature"]).decode(),
+        signature=signature_text(row["signature"]),
         slot=Slot(row["slot"]),
         vault=Vault(row["vault"]),
         amount_microusdc=MicroUsdc(row["amount"]),
