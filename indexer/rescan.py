@@ -22,7 +22,7 @@ from indexer.store import Listed
 from settlement.chain.answers import SignatureInfo
 from settlement.chain.blocks import BlockLine
 from settlement.chain.rpc import RpcRefused
-from settlement.chain.signatures import signature_bytes
+from settlement.chain.signatures import is_signature, signature_bytes
 from settlement.db.pool import Pool, ReadConn, reading, transaction
 from settlement.db.sql import load
 from settlement.errors import Unavailable
@@ -143,8 +143,11 @@ class Rescan:
     async def _keep(
         self, provider: Provider, stop: Stop, shown: Sequence[SignatureInfo], found_in: str
     ) -> None:
-        """Keep what nobody has listed yet, if the node that shows it has it as well."""
-        by_name = {signature_bytes(one.signature): one for one in shown}
+        """Keep what nobody has listed yet, if it can be believed; what is no signature is not."""
+        real = [one for one in shown if is_signature(one.signature)]
+        if len(real) < len(shown):
+            _log.warning("no_signatures", lines=len(shown) - len(real), said_by=provider.name)
+        by_name = {signature_bytes(one.signature): one for one in real}
         async with reading(self._pool) as conn:
             unknown = await _unknown(conn, stop.cluster, stop.address, list(by_name))
         for name in unknown:

@@ -142,6 +142,18 @@ async def test_a_signature_somebody_made_up_is_not_kept(desk: Desk) -> None:
     assert await desk.rows("select from settlement.hidden_signature") == []
 
 
+@pytest.mark.parametrize("nonsense", ["", "0OIl", "5sig", "ü", "1" * 100])
+async def test_what_is_no_signature_is_passed_over(desk: Desk, nonsense: str) -> None:
+    """The search through the blocks goes on, and finds behind it what every listing hid."""
+    hidden = coded(2, desk, slot=10)
+    found = nodes(2, coded(1, desk, slot=10), hidden)
+    for node in found:
+        node.hidden, node.invented = {hidden.signature}, {10: nonsense}
+    await begin(desk, found).rounds(12)
+    assert await desk.net(desk.user) == 10
+    assert await stop_of(desk) is None
+
+
 async def test_the_books_of_yesterday_catch_up_and_prove_it(desk: Desk) -> None:
     found = nodes(2, coded(1, desk, slot=10))
     await begin(desk, found).rounds()

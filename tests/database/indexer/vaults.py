@@ -38,6 +38,7 @@ class VaultNode(FakeNode):
     silent: bool = False  # about balances
     blockless: bool = False  # does not serve blocks
     blocks_read: list[int] = field(default_factory=list[int])
+    invented: dict[int, str] = field(default_factory=dict[int, str])  # lines of blocks, by slot
 
     async def account(self, address: Pubkey, *, min_context_slot: Slot | None = None) -> AccountAt:
         vault = WATCH.vault(address)
@@ -66,11 +67,15 @@ class VaultNode(FakeNode):
 
     async def block_lines(self, slot: Slot) -> tuple[BlockLine, ...]:
         self.blocks_read.append(slot)
-        return tuple(
+        lines = [
             BlockLine(signature=name, failed=one["meta"]["err"] is not None, addresses=_named(one))
             for name, one in self.answers.items()
             if one["slot"] == slot
-        )
+        ]
+        if slot in self.invented:
+            ours = frozenset(VAULTS)
+            lines.insert(0, BlockLine(signature=self.invented[slot], failed=False, addresses=ours))
+        return tuple(lines)
 
 
 def _named(answer: Json) -> frozenset[str]:
