@@ -20,10 +20,10 @@ from indexer.executed import TOP_LEVEL
 from indexer.providers import Distrust, Provider, Providers
 from indexer.raw import Unreadable
 from indexer.signed import Fabricated, check_signed
-from indexer.source import PAGE, UNSUPPORTED_VERSION
+from indexer.source import UNSUPPORTED_VERSION
 from indexer.store import IncidentKind
 from settlement.chain.abi import instruction_discriminator
-from settlement.chain.answers import AccountAt, Commitment, SignatureInfo
+from settlement.chain.answers import AccountAt
 from settlement.chain.movement import Vault
 from settlement.chain.rpc import RpcRefused, RpcUnavailable
 from settlement.db.pool import Pool, transaction
@@ -102,7 +102,7 @@ class _Patience:
 
 
 class Hydrator:
-    """Asks providers for transactions and accounts, in the place of one node."""
+    """Asks providers for transactions and accounts, each until one can be believed."""
 
     def __init__(self, providers: Providers, pool: Pool, watch: Watch, rules: Rules) -> None:
         self._providers = providers
@@ -110,24 +110,6 @@ class Hydrator:
         self._watch = watch
         self._rules = rules
         self._patience = _Patience()
-
-    async def signatures_for(
-        self,
-        address: Pubkey,
-        *,
-        before: str | None = None,
-        min_context_slot: Slot | None = None,
-        limit: int = PAGE,
-        commitment: Commitment = Commitment.FINALIZED,
-    ) -> tuple[SignatureInfo, ...]:
-        """One page of the leading provider's listing."""
-        return await self._providers.lead.rpc.signatures_for(
-            address,
-            before=before,
-            min_context_slot=min_context_slot,
-            limit=limit,
-            commitment=commitment,
-        )
 
     async def account(self, address: Pubkey, *, min_context_slot: Slot | None = None) -> AccountAt:
         """An account, from the first provider that answers. Raises what the last one raised."""
@@ -139,16 +121,7 @@ class Hydrator:
                 _log.info("next_provider", provider=one.name, problem=str(error))
         return await last.rpc.account(address, min_context_slot=min_context_slot)
 
-    async def transaction(
-        self, signature: str, *, commitment: Commitment = Commitment.FINALIZED
-    ) -> Answer | None:
-        """The answer of `believed`."""
-        found = await self.believed(signature, commitment=commitment)
-        return None if found is None else found.answer
-
-    async def believed(
-        self, signature: str, *, commitment: Commitment = Commitment.FINALIZED
-    ) -> Telling | None:
+    async def believed(self, signature: str) -> Telling | None:
         """A transaction as it is believed; None while nobody, or not yet enough of them, has it.
 
         Raises `Unreadable` when nobody tells one that can be read or two contradict each other,
@@ -160,7 +133,7 @@ class Hydrator:
         trouble: Unreadable | RpcUnavailable | RpcRefused | None = None
         for provider in self._asked():
             try:
-                told = await self._ask(provider, signature, commitment)
+                told = await self._ask(provider, signature)
             except (Unreadable, RpcUnavailable, RpcRefused) as error:
                 trouble = _graver(trouble, error)
                 continue
@@ -185,11 +158,9 @@ class Hydrator:
         burned = any(one.burns_unsigned(self._watch.deployment.program_id) for one in tellings)
         return QUORUM if largest > self._rules.quorum_above_microusdc or burned else 1
 
-    async def _ask(
-        self, provider: Provider, signature: str, commitment: Commitment
-    ) -> Telling | None:
+    async def _ask(self, provider: Provider, signature: str) -> Telling | None:
         try:
-            answer = await provider.rpc.transaction(signature, commitment=commitment)
+            answer = await provider.rpc.transaction(signature)
         except RpcRefused as refused:
             if refused.error_code == UNSUPPORTED_VERSION:
                 raise Unreadable(signature=signature, problem=refused.text) from None
