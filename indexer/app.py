@@ -46,6 +46,7 @@ from settlement.ledger.operations import Writer
 from settlement.ledger.store import WriterFenced, open_writer
 from settlement.money import Slot
 from settlement.observability import status_server
+from settlement.process import beside
 from settlement.reconcile import frontier
 from settlement.reconcile.frontier import WANTED, FrontierMoved
 
@@ -150,8 +151,7 @@ async def _follow(parts: _Parts) -> None:
         async with reading(pool) as conn:
             parts.prober.genesis_hash = await store.genesis_hash_of(conn, settings.cluster)
     genesis_hash = await parts.prober.agree()
-    beside = [asyncio.create_task(parts.prober.watch())]
-    try:
+    async with beside(parts.prober.watch()):
         await parts.prober.look_once()
         await check_deployment(settings, parts.providers.lead)
         await claim_deployment(settings, genesis_hash, pool, watched)
@@ -169,14 +169,12 @@ async def _follow(parts: _Parts) -> None:
             meters=parts.meters,
             ceilings=keeper.ceilings,
         )
-        beside.append(asyncio.create_task(_audit(parts, watch, writer)))
         _log.info("following", addresses=[str(one.address) for one in watched])
-        async with shadowing(settings, parts.providers, pool, parts.meters):
+        async with (
+            beside(_audit(parts, watch, writer)),
+            shadowing(settings, parts.providers, pool, parts.meters),
+        ):
             await _rounds(parts, follower, keeper)
-    finally:
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
 
 
 async def _audit(parts: _Parts, watch: Watch, writer: Writer) -> None:

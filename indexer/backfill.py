@@ -32,6 +32,7 @@ from settlement.db.sql import load
 from settlement.errors import Unavailable
 from settlement.ledger.store import open_writer
 from settlement.money import Slot
+from settlement.process import beside
 
 _SQL: Final = load("indexer", "backfill.sql")
 _AWAY: Final = (Unavailable, RpcRefused, *TRANSIENT)
@@ -68,12 +69,10 @@ async def backfill(settings: IndexerSettings, told: Callable[[Left], None]) -> R
             only_one(pool, LOCK),
         ):
             follower = await _follower(settings, providers, pool)
-            watching = asyncio.create_task(_watch(pool, settings.cluster, told))
             try:
-                return await _caught_up(follower, settings.pace.poll_seconds)
+                async with beside(_watch(pool, settings.cluster, told)):
+                    return await _caught_up(follower, settings.pace.poll_seconds)
             finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
                 told(await _left(pool, settings.cluster))
     except AlreadyRunning:
         raise IndexerActive(holder=await _holder(settings.database_url)) from None

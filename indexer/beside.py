@@ -1,6 +1,5 @@
 """What goes on beside the rounds: the websocket's hints, the checkpoints, the shadow."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -20,6 +19,7 @@ from indexer.trust import Ceilings
 from settlement.chain.answers import Commitment
 from settlement.chain.movement import Vault
 from settlement.db.pool import Pool, reading
+from settlement.process import beside
 from settlement.reconcile import checkpoint
 
 
@@ -78,19 +78,9 @@ async def shadowing(
     )
     async with (
         hints(settings, flag, connected=_ignored, mentions=(), commitment=Commitment.CONFIRMED),
-        _running(shadow, flag),
+        beside(shadow.run(flag)),
     ):
         yield
-
-
-@asynccontextmanager
-async def _running(shadow: Shadow, flag: wake.Wake) -> AsyncGenerator[None]:
-    looking = asyncio.create_task(shadow.run(flag))
-    try:
-        yield
-    finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -107,21 +97,16 @@ async def hints(
         yield
         return
     deployment = settings.deployment
-    listening = asyncio.create_task(
-        wake.listen(
-            settings.ws_url,
-            accounts=(deployment.till_vault, deployment.bond_vault),
-            mentions=mentions,
-            wake=flag,
-            connected=connected,
-            commitment=commitment,
-        )
+    listening = wake.listen(
+        settings.ws_url,
+        accounts=(deployment.till_vault, deployment.bond_vault),
+        mentions=mentions,
+        wake=flag,
+        connected=connected,
+        commitment=commitment,
     )
-    try:
+    async with beside(listening):
         yield
-    finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
 
 
 def _watch(settings: IndexerSettings) -> Watch:

@@ -73,6 +73,17 @@ async def repeat(
         await asyncio.sleep(every_seconds)
 
 
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """Let `work` go on as long as the block lasts; how it ends is its own affair."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def until_first_ends(*jobs: Coroutine[Any, Any, None]) -> None:
     """Run all until one ends, stop the others, and raise what the first one raised."""
     tasks = [asyncio.ensure_future(job) for job in jobs]

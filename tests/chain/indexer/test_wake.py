@@ -1,7 +1,7 @@
 """The websocket only ever says "look now", and may come and go."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from indexer.wake import Wake, listen
+from settlement.process import beside
 from tests.pure.transactions import BOND, DEPLOYMENT, TILL
 
 
@@ -44,6 +45,23 @@ async def server(script: list[list[str]]) -> AsyncGenerator[tuple[str, list[list
         await runner.cleanup()
 
 
+@asynccontextmanager
+async def listening(
+    url: str, wake: Wake, connected: Callable[[bool], None], *, silent_seconds: float = 10.0
+) -> AsyncGenerator[None]:
+    """Five subscriptions at the server, for as long as the block lasts."""
+    listening_on = listen(
+        url,
+        accounts=[TILL, BOND],
+        mentions=[DEPLOYMENT.program_id, DEPLOYMENT.payouts],
+        wake=wake,
+        connected=connected,
+        silent_seconds=silent_seconds,
+    )
+    async with beside(listening_on):
+        yield
+
+
 async def test_a_flag_is_down_again_after_it_was_seen() -> None:
     flag = Wake()
     flag.set()
@@ -58,22 +76,11 @@ async def test_hints_wake_and_a_lost_connection_is_made_again() -> None:
     states: list[bool] = []
     async with server([["not json", "[]", heartbeat, '{"id":1,"result":7}', hint]]) as (url, asked):
         flag = Wake()
-        task = asyncio.create_task(
-            listen(
-                url,
-                accounts=[TILL, BOND],
-                mentions=[DEPLOYMENT.program_id, DEPLOYMENT.payouts],
-                wake=flag,
-                connected=states.append,
-            )
-        )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(20), listening(url, flag, states.append):
             await flag.wait(60)  # connected: look at once
             await flag.wait(60)  # the hint, or connected again
             while len(asked) < 2 or len(asked[1]) < 5:
                 await flag.wait(0.05)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
     methods = [one["method"] for one in asked[0]]
     assert methods == ["slotSubscribe", *["accountSubscribe"] * 2, *["logsSubscribe"] * 2]
     assert asked[0] == asked[1]
@@ -101,19 +108,8 @@ async def test_only_hints_wake() -> None:
             if not state:
                 ended.set()
 
-        task = asyncio.create_task(
-            listen(
-                url,
-                accounts=[TILL, BOND],
-                mentions=[DEPLOYMENT.program_id, DEPLOYMENT.payouts],
-                wake=Counting(),
-                connected=connected,
-            )
-        )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(20), listening(url, Counting(), connected):
             await ended.wait()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
     assert len(asked) == 1
     assert woken == 2  # once for being connected, once for the hint
 
@@ -137,19 +133,11 @@ async def test_it_is_relied_on_only_when_every_subscription_is_confirmed(
 
     async with server([[*answers, last]]) as (url, _):
         flag, ended = Watching(), asyncio.Event()
-        task = asyncio.create_task(
-            listen(
-                url,
-                accounts=[TILL, BOND],
-                mentions=[DEPLOYMENT.program_id, DEPLOYMENT.payouts],
-                wake=flag,
-                connected=lambda state: None if state else ended.set(),
-            )
-        )
-        async with asyncio.timeout(20):
+        async with (
+            asyncio.timeout(20),
+            listening(url, flag, lambda state: None if state else ended.set()),
+        ):
             await ended.wait()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
     assert relied_on[:2] == [False, refused is None]
     assert not flag.listening
 
@@ -161,22 +149,13 @@ async def test_a_silent_connection_is_made_again() -> None:
         if state:
             made.release()
 
-    async with server([]) as (url, _):  # it subscribes us, and never says a word
-        task = asyncio.create_task(
-            listen(
-                url,
-                accounts=[TILL, BOND],
-                mentions=[DEPLOYMENT.program_id, DEPLOYMENT.payouts],
-                wake=Wake(),
-                connected=connected,
-                silent_seconds=0.1,
-            )
-        )
-        async with asyncio.timeout(20):
-            await made.acquire()
-            await made.acquire()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    async with (
+        asyncio.timeout(20),
+        server([]) as (url, _),  # it subscribes us, and never says a word
+        listening(url, Wake(), connected, silent_seconds=0.1),
+    ):
+        await made.acquire()
+        await made.acquire()
 
 
 async def test_a_flood_of_messages_is_one_flag() -> None:
@@ -184,19 +163,11 @@ async def test_a_flood_of_messages_is_one_flag() -> None:
     hint = '{"jsonrpc":"2.0","method":"logsNotification","params":{"result":"' + "x" * 1_000 + '"}}'
     async with server([[hint] * 5_000]) as (url, _):
         flag, ended = Wake(), asyncio.Event()
-        task = asyncio.create_task(
-            listen(
-                url,
-                accounts=[TILL, BOND],
-                mentions=[DEPLOYMENT.program_id, DEPLOYMENT.payouts],
-                wake=flag,
-                connected=lambda state: None if state else ended.set(),
-            )
-        )
-        async with asyncio.timeout(20):
+        async with (
+            asyncio.timeout(20),
+            listening(url, flag, lambda state: None if state else ended.set()),
+        ):
             await ended.wait()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
     loop = asyncio.get_running_loop()
     started_seconds = loop.time()
     await flag.wait(60)
