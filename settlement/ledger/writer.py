@@ -172,11 +172,11 @@ class GroupCommit:
         """
         waiting, half = len(self._queue), (len(self._queue) + self._sent + 1) // 2
         if 2 * half < _WORTH_HALVING:
-            due = waiting if not self._commits else 0
-        elif not self._commits:
-            due = min(waiting, half)
+            due = 0 if self._commits else waiting
+        elif len(self._commits) < self._at_once and 2 * waiting >= half:
+            due = half
         else:
-            due = half if len(self._commits) < self._at_once and 2 * waiting >= half else 0
+            due = 0
         return min(due, waiting, self._batch_size)
 
     async def _commit(self, batch: list[_Waiting]) -> None:
