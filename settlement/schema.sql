@@ -1364,6 +1364,10 @@ begin
         r_treasury_entry[i] := a_version[v_treasury];
         c_hold[t] := coalesce(o_hold[i], c_none); c_user[t] := a_id[a]; c_operator[t] := a_id[b];
         c_gross[t] := o_amount[i]; c_bps[t] := o_bps[i]; c_after[t] := v_left;
+        t := array_position(f_id, o_id[i]);
+        if t is not null then  -- refunded further down in this very batch
+          f_a[t] := a; f_gross[t] := o_amount[i];
+        end if;
         if h is not null then
           a_held[a] := a_held[a] - case h_purpose[h] when 'lease' then o_amount[i]
                                                      else h_amount[h] end;

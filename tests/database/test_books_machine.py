@@ -49,7 +49,6 @@ _SOME = _MANY[1:]
 
 _slot = st.integers(0, _SLOTS - 1)
 _amount = st.sampled_from(_SOME).map(MicroUsdc)
-_MOST_UNDRAWN = 2
 
 
 class CountingRoad(EverydayRoad):
@@ -88,7 +87,10 @@ class BooksMachine(RuleBasedStateMachine):
             replace(factories.deposit(user, 1_000), transaction_id=self.world.id("first", number))
             for number, user in enumerate(self.world.users)
         ]
-        self._ask(self.writers[0], first)
+        # Too rare among what is drawn: every run begins with one that is not named by its time.
+        user, host = self.world.users[0], self.world.hosts[0]
+        untimely = factories.charge(self.world.id("request", 0), user, host, 1, hold_id=None)
+        self._ask(self.writers[0], [*first, untimely])
 
     # What can be asked. Each makes one operation; `batch` asks several at once.
 
@@ -294,8 +296,5 @@ def test_the_books_answer_as_the_model_does(database: Database) -> None:
         session.close()
     # What our own code never lets out.
     impossible = {Code.MALFORMED, Code.META_TOO_LARGE, Code.ASSET_MISMATCH}
-    assert not Machine.seen & impossible
-    # The rarest may not be drawn in a short run; each has a test of its own elsewhere.
-    undrawn = set(Code) - impossible - Machine.seen
-    assert len(undrawn) <= _MOST_UNDRAWN, f"not compared: {undrawn}"
+    assert Machine.seen == set(Code) - impossible, "every answer there is was compared"
     assert min(Machine.everyday[True], Machine.everyday[False]) >= 10, "both roads were taken"

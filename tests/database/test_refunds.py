@@ -61,6 +61,26 @@ async def test_what_nobody_paid_is_not_refunded(books: Books) -> None:
     assert await books.codes(asked) == ["request_unknown"]
 
 
+async def test_a_request_settled_in_the_same_batch_can_be_refunded(books: Books) -> None:
+    charge = factories.charge(factories.request_id(), books.user, books.host, GROSS, hold_id=None)
+    back = refund(books, charge.request_id, before=0, amount=400)
+    more = replace(
+        refund(books, charge.request_id, before=400, amount=600),
+        transaction_id=uuid4(),
+        external_ref="too much",
+    )
+    more = replace(more, transfers=(*more.transfers, *back.transfers))
+    assert await books.codes(back, charge, back, more, charge) == [
+        "request_unknown",
+        "applied",
+        "applied",
+        "refund_exceeded",
+        "replayed",
+    ]
+    assert await books.codes(charge, back, more) == ["replayed", "replayed", "refund_exceeded"]
+    assert await books.fetchval("select count(*) from settlement.check_books_v1()") == 0
+
+
 async def test_a_refund_goes_to_who_paid(books: Books) -> None:
     request_id = await paid(books)
     elsewhere = factories.post(factories.transfer(books.host, factories.TILL, 5))
