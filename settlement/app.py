@@ -15,11 +15,11 @@ from typing import Any
 import structlog
 
 from settlement.chain.rpc import RetryPolicy, RpcClient, open_rpc
-from settlement.chain.signer import KeyFileRefused, PayerKey
 from settlement.chain.transport import RpcUnavailable
 from settlement.clock import Clock, SystemClock
 from settlement.config import ReconcileSettings, SignerSettings, WorkerSettings
 from settlement.db.pool import TRANSIENT, AlreadyRunning, Pool, only_one
+from settlement.keys.file import FileKey, KeyFileRefused
 from settlement.ledger import charge_days
 from settlement.ledger.operations import Writer
 from settlement.ledger.seal import BooksBroken, SealRefused, make_seal
@@ -29,7 +29,7 @@ from settlement.observability import Health, status_server
 from settlement.payouts import bond_funding
 from settlement.payouts.rounds import Rounds
 from settlement.payouts.send import Road
-from settlement.payouts.sign import sign_waiting
+from settlement.payouts.sign import Signer, sign_waiting
 from settlement.payouts.survey import read_till
 from settlement.process import Standing, repeat, until_first_ends, waited_pool
 from settlement.reconcile.compare import (
@@ -278,7 +278,7 @@ async def reconcile_once(settings: ReconcileSettings) -> Reconciliation:
 
 async def sign(settings: SignerSettings) -> None:
     """Be the signer until cancelled. Raises `KeyFileRefused`."""
-    key = PayerKey.from_file(settings.keyfile)
+    key = FileKey.read(settings.keyfile)
     if settings.payer is not None and key.address != settings.payer:
         raise KeyFileRefused(
             path=str(settings.keyfile), problem="another key than POD_PAYER_ADDRESS"
@@ -300,8 +300,10 @@ async def sign(settings: SignerSettings) -> None:
     ):
         _log.info("listening", metrics=str(address), payer=str(key.address))
 
+        signer = Signer(pool=pool, key=key, policy=settings.policy, clock=clock)
+
         async def once() -> None:
-            metrics.round(await sign_waiting(pool, key, policy=settings.policy, clock=clock))
+            metrics.round(await sign_waiting(signer))
 
         await repeat(
             once,

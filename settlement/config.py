@@ -8,8 +8,8 @@ from solders.pubkey import Pubkey
 
 from settlement.chain.program import Deployment
 from settlement.money import LARGEST_AMOUNT_MICROUSDC, Lamports, MicroUsdc
+from settlement.payouts.policy import SigningPolicy
 from settlement.payouts.send import SendPolicy
-from settlement.payouts.sign import SigningPolicy
 from settlement.settings import Address, SettingInvalid, SettingsReader
 
 _ANY_PORT = "127.0.0.1:0"

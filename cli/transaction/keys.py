@@ -13,8 +13,8 @@ from typing import Final
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from settlement.chain.signer import keypair_of
 from settlement.errors import NotFound, Refused
+from settlement.keys.file import keypair_of
 
 KEYPAIR_VARIABLE: Final = "POD_KEYPAIR"
 _SOLANA_CONFIG: Final = ".config/solana/cli/config.yml"

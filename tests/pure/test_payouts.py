@@ -14,8 +14,9 @@ from solders.transaction import Transaction
 
 from settlement.chain.messages import Plan, UnknownMessage, build, read_plan
 from settlement.chain.program import Deployment, Pay, Skip, decode_instruction
-from settlement.chain.signer import KeyFileRefused, PayerKey
 from settlement.chain.transport import RpcRefused
+from settlement.keys.file import FileKey, KeyFileRefused
+from settlement.keys.protocol import signed
 from settlement.ledger.operations import AccountName
 from settlement.money import MicroUsdc
 from settlement.payouts.intent import (
@@ -38,7 +39,7 @@ from settlement.payouts.states import (
 )
 
 DEPLOYMENT = Deployment(program_id=Keypair().pubkey(), mint=Keypair().pubkey())
-KEY = PayerKey(Keypair())
+KEY = FileKey(Keypair())
 
 
 def an_intent(kind: PayoutKind = PayoutKind.PAY, sequence: int = 7) -> Intent:
@@ -137,7 +138,7 @@ def test_a_bond_is_funded_at_its_own_address() -> None:
     assert recipient(intent, Action.EXECUTE, DEPLOYMENT) is None
 
 
-def test_signing_the_same_again_gives_the_same() -> None:
+async def test_signing_the_same_again_gives_the_same() -> None:
     intent = an_intent()
     made = build(
         payer=KEY.address,
@@ -146,13 +147,13 @@ def test_signing_the_same_again_gives_the_same() -> None:
         plan=Plan(compute_unit_limit=1, compute_unit_price_microlamports=1, creates_account=False),
         blockhash=Hash.default(),
     )
-    signature, wire = KEY.sign(made)
-    assert KEY.sign(made) == (signature, wire)
+    signature, wire = await signed(KEY, made)
+    assert await signed(KEY, made) == (signature, wire)
     transaction = Transaction.from_bytes(wire)
     transaction.verify()
     assert str(transaction.signatures[0]) == signature
     with pytest.raises(AssertionError):
-        PayerKey(Keypair()).sign(made)
+        await signed(FileKey(Keypair()), made)
 
 
 def keyfile(path: Path, content: str, mode: int = 0o600) -> Path:
@@ -164,16 +165,16 @@ def keyfile(path: Path, content: str, mode: int = 0o600) -> Path:
 
 def test_a_key_is_read_and_never_shown(tmp_path: Path) -> None:
     pair = Keypair()
-    key = PayerKey.from_file(keyfile(tmp_path, json.dumps(list(bytes(pair)))))
+    key = FileKey.read(keyfile(tmp_path, json.dumps(list(bytes(pair)))))
     assert key.address == pair.pubkey()
-    assert str(key) == repr(key) == f"PayerKey({pair.pubkey()})"
+    assert str(key) == repr(key) == f"FileKey({pair.pubkey()})"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o601])
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     file = keyfile(tmp_path, json.dumps(list(bytes(Keypair()))), mode)
     with pytest.raises(KeyFileRefused, match="chmod 600"):
-        PayerKey.from_file(file)
+        FileKey.read(file)
 
 
 SECRET = bytes(Keypair())
@@ -192,14 +193,14 @@ NOT_KEYS = {
 @pytest.mark.parametrize("content", NOT_KEYS.values(), ids=NOT_KEYS.keys())
 def test_what_is_no_key_is_refused_without_showing_it(tmp_path: Path, content: str) -> None:
     with pytest.raises(KeyFileRefused) as failed:
-        PayerKey.from_file(keyfile(tmp_path, content))
+        FileKey.read(keyfile(tmp_path, content))
     assert "secret" not in str(failed.value)
     assert str(list(SECRET)[:8])[1:-1] not in str(failed.value)
 
 
 def test_a_key_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyFileRefused):
-        PayerKey.from_file(tmp_path / "nowhere.json")
+        FileKey.read(tmp_path / "nowhere.json")
 
 
 @pytest.mark.parametrize(

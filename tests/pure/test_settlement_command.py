@@ -9,7 +9,7 @@ from solders.pubkey import Pubkey
 
 from settlement import __main__ as command
 from settlement import app, config
-from settlement.chain.signer import KeyFileRefused
+from settlement.keys.file import KeyFileRefused
 from settlement.settings import SettingsReader
 
 

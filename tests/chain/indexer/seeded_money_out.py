@@ -10,16 +10,17 @@ import aiohttp
 from localnet.adversary.in_process import URL
 from settlement import withdrawals
 from settlement.chain.rpc import RpcClient
-from settlement.chain.signer import PayerKey
 from settlement.clock import SystemClock
 from settlement.db.pool import reading, transaction
+from settlement.keys.file import FileKey
 from settlement.ledger import accounts, store
 from settlement.ledger.operations import Post, TransactionKind, Transfer, Writer
 from settlement.money import Lamports, MicroUsdc
 from settlement.payouts import bond_funding
+from settlement.payouts.policy import SigningPolicy
 from settlement.payouts.rounds import Rounds
 from settlement.payouts.send import Road, SendPolicy
-from settlement.payouts.sign import SigningPolicy, sign_waiting
+from settlement.payouts.sign import Signer, sign_waiting
 from settlement.payouts.survey import read_till
 from settlement.withdrawals import WithdrawalRequest
 from tests.chain.indexer.seeded_death import MortalSession
@@ -103,7 +104,7 @@ class MoneyOut:
     async def round(self) -> None:
         """The signer, the funding of bonds, and one round of the payout worker."""
         pools, clock = self.pools, SystemClock()
-        key = PayerKey(self.ground.keyring.wallets["payer"])
+        key = FileKey(self.ground.keyring.wallets["payer"])
         session = cast("aiohttp.ClientSession", self.session)
         rpc = RpcClient([URL], session, retry=RETRY)
         road = Road(
@@ -120,7 +121,7 @@ class MoneyOut:
         assert self.writer is not None
         policy = SigningPolicy(deployment=self.ground.deployment)
         try:
-            await sign_waiting(pools.signer, key, policy=policy, clock=clock)
+            await sign_waiting(Signer(pool=pools.signer, key=key, policy=policy, clock=clock))
             if await bond_funding.anybody_waits(pools.settlement, clock=clock):
                 till = await read_till(rpc, self.ground.deployment)
                 await bond_funding.fund_pending(

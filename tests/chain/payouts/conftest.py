@@ -19,8 +19,8 @@ from settlement.db.pool import reading, transaction
 from settlement.ledger import accounts, store
 from settlement.ledger.operations import Post, TransactionKind, Transfer, Writer
 from settlement.money import Lamports, MicroUsdc
+from settlement.payouts.policy import SigningPolicy
 from settlement.payouts.send import SendPolicy
-from settlement.payouts.sign import SigningPolicy
 from settlement.settings import Address
 from settlement.withdrawals import Withdrawal, WithdrawalRequest, WithdrawalStatus
 from tests.chain.indexer.conftest import (

@@ -18,7 +18,8 @@ from settlement.db.pool import transaction
 from settlement.money import Lamports, MicroUsdc
 from settlement.payouts.halt import halt
 from settlement.payouts.intent import Action, Intent, instruction, recipient
-from settlement.payouts.sign import Signed, SigningPolicy, sign_waiting
+from settlement.payouts.policy import SigningPolicy
+from settlement.payouts.sign import Signed, sign_waiting
 from settlement.payouts.states import PayoutState
 from settlement.payouts.store import intent_of
 from tests.database.payouts.world import USDC, Operator, World
@@ -213,7 +214,7 @@ async def test_more_than_the_policy_allows_is_not_signed(case: Case) -> None:
         deployment=case.world.deployment, largest_payment_microusdc=MicroUsdc(10 * USDC - 1)
     )
     world = case.world
-    done = await sign_waiting(world.signer, world.key, policy=policy, clock=world.clock)
+    done = await sign_waiting(world.signing(policy))
     assert done == Signed(signed=0, refused=1)
 
 
@@ -221,7 +222,7 @@ async def test_the_fee_allowed_is_what_is_allowed(case: Case) -> None:
     world = case.world
     policy = SigningPolicy(deployment=world.deployment, largest_priority_fee_lamports=Lamports(20))
     await world.build()  # opens an account: 80,000 units at 1,000 microlamports are 80 lamports
-    done = await sign_waiting(world.signer, world.key, policy=policy, clock=world.clock)
+    done = await sign_waiting(world.signing(policy))
     assert done == Signed(signed=0, refused=1)
 
 

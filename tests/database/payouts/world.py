@@ -13,9 +13,9 @@ from solders.pubkey import Pubkey
 from settlement import deposits, withdrawals
 from settlement.chain.movement import ChainMoment, MovementKey, Vault
 from settlement.chain.program import Deployment, associated_token_address
-from settlement.chain.signer import PayerKey
 from settlement.db.pool import Pool, open_pool, reading, retried, transaction
 from settlement.deposits import VaultDeposit
+from settlement.keys.file import FileKey
 from settlement.ledger import accounts, store
 from settlement.ledger.operations import (
     Operation,
@@ -29,8 +29,9 @@ from settlement.money import MicroUsdc, Slot
 from settlement.payouts import outcome
 from settlement.payouts.number import number_waiting
 from settlement.payouts.outcome import BondFundingSeen, NumbersSkipped, PaymentSeen
+from settlement.payouts.policy import SigningPolicy
 from settlement.payouts.send import Road, SendPolicy, build_waiting, expire_dead, send_waiting
-from settlement.payouts.sign import Signed, SigningPolicy, sign_waiting
+from settlement.payouts.sign import Signed, Signer, sign_waiting
 from settlement.payouts.survey import PayoutChain, read_till
 from settlement.withdrawals import Withdrawal, WithdrawalRequest, WithdrawalStatus
 from tests.database.payouts.chain import FakeChain, Seen
@@ -81,7 +82,7 @@ class World:
     signer: Pool
     writers: dict[str, Writer]
     chain: FakeChain
-    key: PayerKey
+    key: FileKey
     clock: HandClock = field(default_factory=HandClock)
     taken: int = 0  # how much of chain.seen the indexer has taken in
     line: PayoutChain | None = None  # what stands between the worker and the chain, if anything
@@ -192,9 +193,16 @@ class World:
         till = await read_till(self.line or self.chain, self.deployment)
         return await build_waiting(self.road(pool=pool), till)
 
+    def signing(self, policy: SigningPolicy | None = None, *, pool: Pool | None = None) -> Signer:
+        return Signer(
+            pool=pool or self.signer,
+            key=self.key,
+            policy=policy or SigningPolicy(deployment=self.deployment),
+            clock=self.clock,
+        )
+
     async def sign(self, pool: Pool | None = None) -> Signed:
-        policy = SigningPolicy(deployment=self.deployment)
-        return await sign_waiting(pool or self.signer, self.key, policy=policy, clock=self.clock)
+        return await sign_waiting(self.signing(pool=pool))
 
     async def send(self, pool: Pool | None = None) -> int:
         return await send_waiting(self.road(pool=pool))
@@ -276,7 +284,7 @@ class World:
 @asynccontextmanager
 async def open_world(dsn: str) -> AsyncGenerator[World]:
     deployment = Deployment(program_id=Keypair().pubkey(), mint=Keypair().pubkey())
-    key = PayerKey(Keypair())
+    key = FileKey(Keypair())
     pools = {
         role: await open_pool(dsn, role=f"pod_{role}", application=role, size=4)
         for role in ("coordinator", "indexer", "settlement", "signer")

@@ -1,7 +1,6 @@
-"""The payer's key: read from a private file, kept in one object that never shows it.
+"""The payout key in a private file of this machine, kept in one object that never shows it.
 
-Only the signer process makes one. The file is a Solana JSON keypair (64 numbers) that nobody but
-its owner may read.
+The file is a Solana JSON keypair (64 numbers) that nobody but its owner may read.
 """
 
 import json
@@ -10,27 +9,25 @@ from pathlib import Path
 from typing import Final, cast
 
 from solders.keypair import Keypair
-from solders.message import Message
 from solders.pubkey import Pubkey
-from solders.transaction import Transaction
 
-from settlement.errors import Refused
+from settlement.keys.protocol import KeyRefused
 
 _KEYPAIR_BYTES: Final = 64
 
 
-class KeyFileRefused(Refused):
+class KeyFileRefused(KeyRefused):
     """The key file cannot be used."""
 
 
-class PayerKey:
-    """Signs messages whose fee payer it is."""
+class FileKey:
+    """A `SigningKey` in the memory of this process."""
 
     def __init__(self, keypair: Keypair) -> None:
         self._keypair = keypair
 
     @classmethod
-    def from_file(cls, path: Path) -> "PayerKey":
+    def read(cls, path: Path) -> "FileKey":
         """Read a key file; raises `KeyFileRefused` (never showing what is in it)."""
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -42,18 +39,16 @@ class PayerKey:
             raise KeyFileRefused(path=str(path), problem=f"not a keypair ({kind})") from None
 
     def __repr__(self) -> str:
-        return f"PayerKey({self.address})"
+        return f"FileKey({self.address})"
 
     @property
     def address(self) -> Pubkey:
-        """The public half: fee payer and payer role."""
+        """The public half."""
         return self._keypair.pubkey()
 
-    def sign(self, message: Message) -> tuple[str, bytes]:
-        """The signature and the bytes to send; the same message always gives the same."""
-        assert message.signer_keys() == [self.address], "we sign only what we alone pay for"
-        signature = self._keypair.sign_message(bytes(message))
-        return str(signature), bytes(Transaction.populate(message, [signature]))
+    async def sign(self, message: bytes) -> bytes:
+        """Sign at once; nothing has to be waited for."""
+        return bytes(self._keypair.sign_message(message))
 
 
 def keypair_of(text: str) -> Keypair:
