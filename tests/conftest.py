@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from localnet import postgres
 from settlement.db.migrate import migrate
+from tests.in_memory import throwaway_directory
 
 PACKAGES = ("settlement", "indexer", "coordinator")
 TEMPLATE = "podledger_template"
@@ -43,6 +44,12 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with a long test come first: begun last, they would keep one core busy alone."""
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 def free_port() -> int:
     """A TCP port nobody listens on right now."""
     with socket.socket() as probe:
@@ -51,25 +58,26 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def postgres_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Cluster]:
+def postgres_cluster() -> Iterator[postgres.Cluster]:
     """A running server that lives as long as this test process.
 
     POD_TEST_POSTGRES_BIN is the folder of another version's programs, for tests that run on it.
     """
     programs = os.environ.get("POD_TEST_POSTGRES_BIN")
-    cluster = postgres.Cluster(
-        directory=tmp_path_factory.mktemp("postgres"),
-        port=free_port(),
-        programs=Path(programs) if programs else None,
-    )
-    postgres.create(cluster)
-    log = Path(cluster.directory / "log")
-    process = postgres.start(cluster, log=log, settings=postgres.THROWAWAY_SETTINGS)
-    try:
-        postgres.wait_ready(cluster, process)
-        yield cluster
-    finally:
-        postgres.stop(process)
+    with throwaway_directory() as directory:
+        cluster = postgres.Cluster(
+            directory=directory / "postgres",
+            port=free_port(),
+            programs=Path(programs) if programs else None,
+        )
+        postgres.create(cluster)
+        log = Path(cluster.directory / "log")
+        process = postgres.start(cluster, log=log, settings=postgres.THROWAWAY_SETTINGS)
+        try:
+            postgres.wait_ready(cluster, process)
+            yield cluster
+        finally:
+            postgres.stop(process)
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +117,7 @@ async def _database(cluster: postgres.Cluster, *, template: str) -> AsyncIterato
     name = f"test_{uuid4().hex}"
     admin = await asyncpg.connect(cluster.dsn())
     try:
-        await admin.execute(f'create database "{name}" template "{template}"')
+        await admin.execute(f'create database "{name}" template "{template}" strategy file_copy')
         try:
             yield Database(name=name, dsn=cluster.dsn(name))
         finally:

@@ -62,6 +62,7 @@ def test_the_made_up_chain_is_one_that_could_be() -> None:
     assert b"-32016" in chain.told(later)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(280)
 def test_a_small_run_reports_every_part_of_right_books(tmp_path: Path) -> None:
     plan = Plan(signatures=300, raw=100, users=10, latency=Latency(deposits=3, idle_seconds=6.0))

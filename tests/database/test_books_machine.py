@@ -280,6 +280,7 @@ class BooksMachine(RuleBasedStateMachine):
             assert all(after == before + 1 for before, after in pairwise([0, *page]))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1800)  # the nightly profile; and a failure takes its time to shrink
 def test_the_books_answer_as_the_model_does(database: Database) -> None:
     session = Session(database)

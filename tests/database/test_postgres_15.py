@@ -1,22 +1,20 @@
 """The books on the oldest PostgreSQL we promise: Debian's, instead of the wheel's.
 
-Tests of the books are run again in a process of their own, whose server is started from the
-programs that POD_TEST_POSTGRES_BIN names.
+Tests of the books are run again in processes of their own, whose server is started from the
+programs that POD_TEST_POSTGRES_BIN names. The longest of them is test_postgres_15_machine.py, apart
+so that another core can have it.
 """
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from localnet import postgres
+from tests.database.on_postgres_15 import passes_on_15, within
 
-PROGRAMS = Path("/usr/lib/postgresql/15/bin")
-_HERE = Path(__file__).parent
 _FILES = (
-    "test_books_machine.py",
     "test_ledger.py",
     "test_group_commit.py",
     "test_group_commit_answers.py",
@@ -39,29 +37,9 @@ def test_the_server_is_the_one_asked_for(postgres_cluster: postgres.Cluster) -> 
 
 
 @pytest.mark.foreign
+@pytest.mark.long
 @pytest.mark.timeout(3_600)
-@pytest.mark.skipif("POD_TEST_POSTGRES_BIN" in os.environ, reason="it is the process within")
+@pytest.mark.skipif(within(), reason="it is the process within")
 def test_the_books_hold_on_15(tmp_path: Path) -> None:
-    assert (PROGRAMS / "postgres").exists(), "scripts/install --foreign installs postgresql-15"
-    command = [
-        *(sys.executable, "-m", "pytest", "-q", "--tb=short"),
-        *("-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={tmp_path / 'run'}"),
-        *("-m", "not foreign and not nightly"),
-        f"{__file__}::{test_the_server_is_the_one_asked_for.__name__}",
-        *(str(_HERE / name) for name in _FILES),
-    ]
-    ran = subprocess.run(
-        command,
-        env={**_environment(), "POD_TEST_POSTGRES_BIN": str(PROGRAMS)},
-        cwd=_HERE.parents[1],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout[-4_000:] + ran.stderr[-1_000:]
-    assert " passed" in ran.stdout
-
-
-def _environment() -> dict[str, str]:
-    """Ours, without what pytest tells its own workers."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    here = f"{Path(__file__).name}::{test_the_server_is_the_one_asked_for.__name__}"
+    passes_on_15(here, *_FILES, scratch=tmp_path)

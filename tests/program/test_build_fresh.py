@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 CRATE = Crate(root=COMMITTED_PROGRAM.parent)
 # One test of every kind of thing the program does: tokens moved, accounts made, numbers, roles.
 _SAMPLE = ("test_deposit_usdc.py", "test_initialize.py", "test_pay_and_skip.py")
-pytestmark = [pytest.mark.foreign, pytest.mark.timeout(1_200)]
+pytestmark = [pytest.mark.foreign, pytest.mark.long, pytest.mark.timeout(1_200)]
 
 
 @pytest.fixture(scope="module")

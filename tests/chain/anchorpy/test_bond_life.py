@@ -18,7 +18,7 @@ from settlement.money import MicroUsdc
 from tests.chain.anchorpy.outsider import Answer, Outsider
 from tests.chain.localnet.calls import Rpc
 
-pytestmark = [pytest.mark.foreign, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.foreign, pytest.mark.long, pytest.mark.timeout(300)]
 
 CODE = b"Operator"
 ROLES = ("admin", "proposer", "arbiter", "guardian", "payer")

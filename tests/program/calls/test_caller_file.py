@@ -19,6 +19,7 @@ def test_it_is_made_of_the_crates_of_the_bond_program() -> None:
     assert (CRATE.root / "crates.lock").read_text() == BOND_LOCK.read_text()
 
 
+@pytest.mark.long
 @pytest.mark.foreign
 @pytest.mark.timeout(600)
 def test_a_rebuild_gives_the_same_bytes(tmp_path_factory: pytest.TempPathFactory) -> None:
