@@ -1,7 +1,8 @@
 """Puts settlement's processes together: the payout worker, the signer, one comparison.
 
-The worker numbers, builds and sends payouts, turns pending bond money into bonds, compares the
-books with the chain, and makes the days that requests will settle into. One is active per
+The worker numbers, builds and sends payouts, turns pending bond money into bonds, gives bonds back
+when their day has come, compares the books with the chain, and makes the days that requests will
+settle into. One is active per
 deployment, by an advisory lock; others stand by. The ledger writer is opened only under that lock,
 because opening it ends the older life of the same writer.
 """
@@ -18,6 +19,9 @@ from settlement.chain.rpc import RetryPolicy, RpcClient, open_rpc
 from settlement.chain.transport import RpcUnavailable
 from settlement.clock import Clock, SystemClock
 from settlement.config import ReconcileSettings, SignerSettings, WorkerSettings
+from settlement.cranks.rounds import crank_once
+from settlement.cranks.send import CrankRoad
+from settlement.cranks.sign import sign_steps
 from settlement.db.pool import TRANSIENT, AlreadyRunning, Pool, only_one
 from settlement.keys.file import FileKey, KeyFileRefused
 from settlement.ledger import charge_days
@@ -145,6 +149,12 @@ def _loops(worker: _Worker, writer: Writer) -> tuple[Coroutine[Any, Any, None], 
             standing=worker.standing,
         ),
         repeat(
+            partial(_crank_round, worker, _crank_road(worker)),
+            part="cranks",
+            every_seconds=settings.crank_milliseconds / 1_000,
+            standing=worker.standing,
+        ),
+        repeat(
             partial(_reconcile_round, worker),
             part="reconcile",
             every_seconds=float(settings.reconcile_every_seconds),
@@ -191,6 +201,28 @@ async def _bond_round(worker: _Worker, writer: Writer) -> None:
         clock=worker.clock,
     )
     worker.metrics.bonds_requested(made)
+
+
+def _crank_road(worker: _Worker) -> CrankRoad:
+    settings = worker.settings
+    return CrankRoad(
+        pool=worker.pool,
+        chain=worker.rpc,
+        deployment=settings.reconcile.deployment,
+        payer=settings.payer,
+        clock=worker.clock,
+        policy=settings.crank_policy,
+    )
+
+
+async def _crank_round(worker: _Worker, road: CrankRoad) -> None:
+    lowest = worker.settings.lowest_payer_lamports
+    found = await crank_once(road, lowest_payer_lamports=lowest)
+    worker.metrics.cranked(found)
+    if found.blocked is None:
+        worker.standing.right("crank road")
+    else:
+        worker.standing.wrong("crank road", found.blocked)
 
 
 async def _seal_round(worker: _Worker) -> None:
@@ -304,6 +336,7 @@ async def sign(settings: SignerSettings) -> None:
 
         async def once() -> None:
             metrics.round(await sign_waiting(signer))
+            metrics.round(await sign_steps(signer))
 
         await repeat(
             once,

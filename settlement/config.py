@@ -1,12 +1,13 @@
 """Settlement's settings, read once from the environment and the settings file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from solders.pubkey import Pubkey
 
 from settlement.chain.program import Deployment
+from settlement.cranks.send import CrankPolicy
 from settlement.money import LARGEST_AMOUNT_MICROUSDC, Lamports, MicroUsdc
 from settlement.payouts.policy import SigningPolicy
 from settlement.payouts.send import SendPolicy
@@ -40,6 +41,8 @@ class WorkerSettings:
     bond_funding_milliseconds: int
     reconcile_every_seconds: int
     seal_every_seconds: int
+    crank_milliseconds: int = 2_000
+    crank_policy: CrankPolicy = field(default_factory=CrankPolicy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +73,13 @@ def reconcile_settings(reader: SettingsReader) -> ReconcileSettings:
 def worker_settings(reader: SettingsReader) -> WorkerSettings:
     """Raises `SettingInvalid` naming what is missing or wrong."""
     resend = reader.integer("POD_SETTLEMENT_RESEND_MILLISECONDS", 2_000, least=100)
+    price = reader.integer("POD_SETTLEMENT_COMPUTE_UNIT_PRICE_MICROLAMPORTS", 1_000)
     return WorkerSettings(
         reconcile=reconcile_settings(reader),
         payer=_pubkey(reader, "POD_PAYER_ADDRESS"),
         metrics=reader.address("POD_METRICS_LISTEN", _ANY_PORT),
         policy=SendPolicy(
-            compute_unit_price_microlamports=reader.integer(
-                "POD_SETTLEMENT_COMPUTE_UNIT_PRICE_MICROLAMPORTS", 1_000
-            ),
+            compute_unit_price_microlamports=price,
             resend_after=timedelta(milliseconds=resend),
         ),
         lowest_payer_lamports=Lamports(
@@ -89,6 +91,10 @@ def worker_settings(reader: SettingsReader) -> WorkerSettings:
         ),
         reconcile_every_seconds=reader.integer("POD_RECONCILE_EVERY_SECONDS", 60, least=1),
         seal_every_seconds=reader.integer("POD_SEAL_SECONDS", 3_600, least=1),
+        crank_milliseconds=reader.integer("POD_SETTLEMENT_CRANK_MILLISECONDS", 2_000, least=10),
+        crank_policy=CrankPolicy(
+            compute_unit_price_microlamports=price, resend_after=timedelta(milliseconds=resend)
+        ),
     )
 
 

@@ -5,6 +5,8 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from settlement.chain.movement import Vault
+from settlement.cranks.rounds import CrankRound
+from settlement.cranks.step import CrankKind
 from settlement.payouts.rounds import Round
 from settlement.payouts.sign import Signed
 from settlement.payouts.states import FINAL, PayoutState
@@ -68,6 +70,7 @@ class WorkerMetrics:
             "Leases given back for processes that are gone",
             registry=self.registry,
         )
+        self._cranks = CrankMeters(self.registry)
         for vault in Vault:
             self._difference.labels(vault=vault.value)
         for verdict in Verdict:
@@ -90,6 +93,10 @@ class WorkerMetrics:
         """Bond fundings that were asked for."""
         self._steps.labels(step="bond_requested").inc(made)
 
+    def cranked(self, found: CrankRound) -> None:
+        """Take in what a round of cranks found and did."""
+        self._cranks.round(found)
+
     def reconciled(self, found: Reconciliation) -> None:
         """Take in a comparison."""
         self._runs.labels(verdict=found.verdict.value).inc()
@@ -108,6 +115,43 @@ class WorkerMetrics:
     def not_reconciled(self) -> None:
         """A comparison was not possible."""
         self._runs.labels(verdict=Verdict.NO_DATA.value).inc()
+
+
+class CrankMeters:
+    """Figures of the steps that anybody may take on chain."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._waiting = Gauge(
+            "settlement_cranks_waiting",
+            "Steps that are due and that the books have not seen yet, by kind",
+            ["kind"],
+            registry=registry,
+        )
+        self._put_off = Gauge(
+            "settlement_cranks_put_off",
+            "Of those, how many are not possible now: frozen accounts, pauses",
+            registry=registry,
+        )
+        self._overdue = Gauge(
+            "settlement_crank_overdue_seconds",
+            "For how long the oldest of them has been due, in chain time",
+            registry=registry,
+        )
+        self._steps = Counter(
+            "settlement_crank_steps_total",
+            "What was done for them",
+            ["step"],
+            registry=registry,
+        )
+
+    def round(self, found: CrankRound) -> None:
+        """Take in what a round found and did."""
+        for kind in CrankKind:
+            self._waiting.labels(kind=kind.value).set(found.waiting.get(kind, 0))
+        self._put_off.set(found.put_off)
+        self._overdue.set(found.longest_overdue.total_seconds())
+        for step in ("opened", "built", "sent", "expired"):
+            self._steps.labels(step=step).inc(getattr(found, step))
 
 
 class SignerMetrics:

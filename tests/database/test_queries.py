@@ -35,6 +35,8 @@ ROLE_OF_FILE = {
     "settlement/deposits.sql": "pod_coordinator",
     "settlement/bonds/bonds.sql": "pod_indexer",
     "settlement/charges/charges.sql": "pod_coordinator",
+    "settlement/cranks/cranks.sql": "pod_settlement",
+    "settlement/cranks/sign.sql": "pod_signer",
     "settlement/ledger/feed.sql": "pod_finance",
     "settlement/ledger/ledger.sql": "pod_coordinator",
     "settlement/ledger/names.sql": "pod_coordinator",

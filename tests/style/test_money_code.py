@@ -14,6 +14,7 @@ MONEY = (
     "settlement/ledger/",
     "settlement/bonds/",
     "settlement/payouts/",
+    "settlement/cranks/",
     "settlement/reconcile/",
     "settlement/reports/",
     "coordinator/meter.py",
