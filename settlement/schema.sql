@@ -2716,7 +2716,6 @@ grant insert (cluster, address, above_slot, up_to_slot, checkpoint_id, differenc
 grant execute on function settlement.lift_crediting_stop_v1(bigint, text, text, bigint)
   to pod_indexer, pod_finance;
 
-<<<<<<< HEAD
 -- 0023_signed_payments ----------------------------------------------------------------------------
 
 -- What the signer has let through, for its rates: see ADR 0034. Only the signer writes here.
@@ -2738,7 +2737,19 @@ begin
      (new.payout_id, new.amount, new.signed_at)
      or (old.opened_at is not null and old.opened_at is distinct from new.opened_at) then
     raise exception 'payout % was counted: that does not change', old.payout_id
-=======
+      using errcode = 'PL010';
+  end if;
+  return new;
+end
+$$;
+create trigger keep_signed_payment before update on settlement.signed_payment
+  for each row execute function settlement.keep_signed_payment_v1();
+create trigger nothing_lost before delete or truncate on settlement.signed_payment
+  for each statement execute function settlement.refuse_change_v1();
+
+grant select on settlement.signed_payment to pod_signer, pod_settlement, pod_finance;
+grant insert, update (opened_at) on settlement.signed_payment to pod_signer;
+
 -- 0024_cranks ------------------------------------------------------------------------------------
 
 -- Steps of a bond that anybody may take on chain (crank), and every message made for one
@@ -2861,21 +2872,11 @@ begin
   end if;
   if old.closed_at is not null and new is distinct from old then
     raise exception 'attempt % of crank % is over', old.attempt, old.crank_id
->>>>>>> 78ee495 (Cranks: bonds are released, seizures executed and lapsed by themselves when their time has come)
       using errcode = 'PL010';
   end if;
   return new;
 end
 $$;
-<<<<<<< HEAD
-create trigger keep_signed_payment before update on settlement.signed_payment
-  for each row execute function settlement.keep_signed_payment_v1();
-create trigger nothing_lost before delete or truncate on settlement.signed_payment
-  for each statement execute function settlement.refuse_change_v1();
-
-grant select on settlement.signed_payment to pod_signer, pod_settlement, pod_finance;
-grant insert, update (opened_at) on settlement.signed_payment to pod_signer;
-=======
 create trigger keep_crank_attempt before update on settlement.crank_attempt
   for each row execute function settlement.keep_crank_attempt_v1();
 
@@ -2901,6 +2902,5 @@ grant update (sends, first_sent_at, last_sent_at, problem, closed_at)
 grant select on settlement.bond to pod_signer;
 grant update (state) on settlement.crank to pod_signer;
 grant update (signature, wire, signed_at, refusal) on settlement.crank_attempt to pod_signer;
->>>>>>> 78ee495 (Cranks: bonds are released, seizures executed and lapsed by themselves when their time has come)
 
 reset role;

@@ -130,7 +130,9 @@ async def _right_or_refused(
     return refusal
 
 
-async def _waiting(tx: Tx, crank_id: UUID, attempt: int) -> tuple[CrankKind, BookedBond, bytes] | None:
+async def _waiting(
+    tx: Tx, crank_id: UUID, attempt: int
+) -> tuple[CrankKind, BookedBond, bytes] | None:
     """The step and its message, locked; None when it needs no signature any more."""
     row = await tx.fetchrow(_SQL["crank_with_bond"], crank_id)
     message = await tx.fetchrow(_SQL["message"], crank_id, attempt)

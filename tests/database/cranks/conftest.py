@@ -22,7 +22,8 @@ from settlement.db.pool import Pool, Tx, transaction
 from settlement.ledger import store
 from settlement.ledger.operations import Operation
 from settlement.money import Lamports, Slot
-from settlement.payouts.sign import Signed, SigningPolicy
+from settlement.payouts.policy import SigningPolicy
+from settlement.payouts.sign import Signed, Signer
 from tests.conftest import Database
 from tests.database.cranks.chain import PROPOSED, BondChain, BondOnChain, Step
 from tests.database.payouts.chain import BOND_AMOUNT
@@ -134,13 +135,13 @@ class Bonds:
         return await crank_once(self.road(pool), lowest_payer_lamports=LOWEST)
 
     async def sign(self, pool: Pool | None = None, *, most: int = MOST_IN_AN_HOUR) -> Signed:
-        return await sign_steps(
-            pool or self.world.signer,
-            self.world.key,
+        signer = Signer(
+            pool=pool or self.world.signer,
+            key=self.world.key,
             policy=SigningPolicy(deployment=self.world.deployment),
             clock=self.world.clock,
-            most_in_an_hour=most,
         )
+        return await sign_steps(signer, most_in_an_hour=most)
 
     async def index(self, pool: Pool | None = None) -> None:
         """Take in what is finalized, each step in one transaction."""

@@ -157,6 +157,7 @@ async def test_a_seizure_is_carried_out_or_cleared(bonds: Bonds) -> None:
     await bonds.round()
     await bonds.crank()
     assert await bonds.states() == [("execute_seizure", "done")]
+    bonds.world.clock.forward(timedelta(seconds=1))
     late = await bonds.post(retired=False)
     await bonds.propose(late)
     bonds.chain.now += 10
