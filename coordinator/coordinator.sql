@@ -33,16 +33,20 @@ update coordinator.host set agent_pubkey = $2, key_bound_at = $3 where provider_
 
 -- name: set_retiring
 -- Route no new requests to this operator from now on.
-update coordinator.host set retiring_at = coalesce(retiring_at, $2) where provider_id = $1
+update coordinator.host set retiring_at = clock_timestamp() where provider_id = $1
 returning retiring_at
 
+-- name: lock_retiring
+-- Since when the operator is leaving, locked.
+select retiring_at from coordinator.host where provider_id = $1 for update
+
 -- name: clear_retiring
--- The operator pairs again: requests may be routed to it.
+-- The operator stays, or pairs again: requests may be routed to it.
 update coordinator.host set retiring_at = null where provider_id = $1
 
 -- name: get_routing_facts
 -- When operators enrolled and whether they are leaving, for those that may be routed to.
-select provider_id, enrolled_at, retiring_at is not null as retiring
+select provider_id, enrolled_at, retiring_at
   from coordinator.host where provider_id = any ($1)
 
 -- name: add_pairing

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from coordinator import store
+from coordinator import leaving, store
 from coordinator.agent import Session
 from coordinator.match import Candidate
 from coordinator.order import monotonic
@@ -36,6 +36,7 @@ class Routes:
         self._pool = pool
         self._sessions = sessions
         self._facts: dict[UUID, RoutingFacts] = {}
+        self._leaving: frozenset[UUID] = frozenset()
         self._read_at = float("-inf")
         self._wake = asyncio.Event()
 
@@ -53,7 +54,7 @@ class Routes:
                 yield Candidate(
                     offer=offer,
                     enrolled_at=facts.enrolled_at,
-                    bonded=not facts.retiring,
+                    bonded=session.provider_id not in self._leaving,
                     online=session.online,
                     throttled=session.throttled(now),
                     free_slots=session.free_slots,
@@ -65,7 +66,8 @@ class Routes:
         named: dict[str, str] = {}
         for session in self._sessions:
             facts = self._routable(session.provider_id, now)
-            if session.online and facts is not None and not facts.retiring:
+            stays = session.provider_id not in self._leaving
+            if session.online and facts is not None and stays:
                 for offer in session.offers.values():
                     named.setdefault(offer.model, offer.name)
         yield from sorted(named.values())
@@ -84,6 +86,8 @@ class Routes:
         async with reading(self._pool) as conn:
             active = await lifecycle.active_providers(conn)
             facts = await store.routing_facts(conn, active)
+            said = [(each.provider_id, each.retiring_at) for each in facts]
+            self._leaving = frozenset(await leaving.in_force(conn, said))
         self._facts = {each.provider_id: each for each in facts}
         self._read_at = monotonic()
 

@@ -65,7 +65,7 @@ class RoutingFacts:
 
     provider_id: UUID
     enrolled_at: datetime
-    retiring: bool
+    retiring_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +130,14 @@ async def bind_key(tx: Tx, provider_id: UUID, pubkey: bytes, now: datetime) -> N
     await tx.execute(_SQL["bind_key"], provider_id, pubkey, now)
 
 
-async def set_retiring(tx: Tx, provider_id: UUID, now: datetime) -> datetime:
-    """Route nothing new to the operator; since when that is so."""
-    since: datetime = await tx.fetchval(_SQL["set_retiring"], provider_id, now)
+async def lock_retiring(tx: Tx, provider_id: UUID) -> datetime | None:
+    """Since when the operator is leaving, by its own word; locked until the transaction ends."""
+    return await tx.fetchval(_SQL["lock_retiring"], provider_id)
+
+
+async def set_retiring(tx: Tx, provider_id: UUID) -> datetime:
+    """Route nothing new to the operator; since when that is so, by the database's clock."""
+    since: datetime = await tx.fetchval(_SQL["set_retiring"], provider_id)
     return since
 
 

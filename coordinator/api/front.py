@@ -12,7 +12,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from coordinator.api import agents, errors, hosts, pairing, payment_requests, status, users
+from coordinator.api import (
+    agents,
+    errors,
+    hosts,
+    pairing,
+    payment_requests,
+    standing,
+    status,
+    users,
+)
 from coordinator.api.body import ClientGone, Receive, Scope, Send
 from coordinator.api.desk import Desk
 from coordinator.api.inference import Inference
@@ -50,7 +59,7 @@ def control_plane(desk: Desk, metrics: Metrics) -> FastAPI:
     app = FastAPI(title="podledger coordinator", version=status.VERSION, redirect_slashes=False)
     app.state.desk = desk
     app.state.metrics = metrics
-    for each in (users, pairing, hosts, payment_requests, status):
+    for each in (users, pairing, hosts, standing, payment_requests, status):
         app.include_router(each.router)
     app.add_exception_handler(PodError, _told)
     for kind in TRANSIENT:

@@ -1,4 +1,4 @@
-"""The supply side: enroll, profile, balance, withdraw, retire (wire.md §4)."""
+"""The supply side: enroll, balance, withdraw, transactions (wire.md §4)."""
 
 import secrets
 import string
@@ -13,14 +13,12 @@ from starlette.responses import Response
 
 from coordinator import store
 from coordinator.api.body import json_of, schema_of
-from coordinator.api.desk import Desk, arriving_of, desk_of, told
+from coordinator.api.desk import desk_of, told
 from coordinator.callers import HOST_TOKEN_PREFIX
 from coordinator.identities import BOND_PREFIX, ENROLLMENT_PREFIX
-from coordinator.store import Host, NewHost
+from coordinator.store import NewHost
 from coordinator.transcode.request import BodyInvalid
-from settlement import arrivals, deposits, withdrawals
-from settlement.bonds import lifecycle
-from settlement.bonds.lifecycle import BondStanding, Standing
+from settlement import deposits, withdrawals
 from settlement.clock import new_id
 from settlement.db.pool import reading, transaction
 from settlement.ledger import accounts
@@ -96,64 +94,6 @@ async def enroll(request: Request) -> Response:
     )
 
 
-@router.get("/profile", summary="Who I am, and where my bond stands")
-async def profile(request: Request) -> Response:
-    """`status` is `pending` until the bond is posted."""
-    desk = desk_of(request)
-    host, _ = await desk.callers.host(request.headers.get("authorization"))
-    async with reading(desk.pool) as conn:
-        standing = await lifecycle.standing(conn, host.provider_id)
-        coming = await arrivals.for_provider(conn, host.provider_id)
-    return told(
-        {
-            "provider_id": str(host.provider_id),
-            "display_name": host.display_name,
-            "wallet": host.wallet,
-            "status": _status(host, standing),
-            "bond": _bond(desk, host, standing) | {"arriving": arriving_of(coming)},
-            "metadata": {"enrollment_code": ENROLLMENT_PREFIX + host.code},
-            "agent": _agent(desk, host),
-        }
-    )
-
-
-# The words operators' tools know, by the state of the bond.
-_STATUS = {
-    Standing.NONE: "pending",
-    Standing.PENDING: "pending",
-    Standing.POSTED: "active",
-    Standing.RETIRING: "cooldown",
-    Standing.RELEASED: "bond_returned",
-    Standing.SEIZED: "banned",
-}
-
-
-def _status(host: Host, standing: BondStanding) -> str:
-    status = _STATUS[standing.state]
-    return "retiring" if status == "active" and host.retiring_at is not None else status
-
-
-def _bond(desk: Desk, host: Host, standing: BondStanding) -> dict[str, object]:
-    return {
-        "amount_usdc": desk.shop.bond_usdc,
-        "deposit_code": BOND_PREFIX + host.code,
-        "state": standing.state.value,
-        "posted_microusdc": standing.amount_microusdc,
-        "pending_microusdc": standing.pending_microusdc,
-        "address": standing.address,
-        "release_at": standing.release_at.isoformat() if standing.release_at else None,
-    }
-
-
-def _agent(desk: Desk, host: Host) -> dict[str, object]:
-    session = desk.sessions.get(host.provider_id)
-    return {
-        "paired": host.has_key,
-        "connected": session is not None,
-        "models": sorted(session.offers) if session is not None and session.ready else [],
-    }
-
-
 @router.get("/balance", summary="What I have earned")
 async def show_balance(request: Request) -> Response:
     """In microunits of USDC; withdrawals on their way are not withdrawable."""
@@ -221,25 +161,6 @@ def _id(text: str, *, field: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise BodyInvalid(problem="not a UUID", field=field) from None
-
-
-@router.post("/retire", summary="Leave: no new requests from now on")
-async def retire(request: Request) -> Response:
-    """Running requests finish. The bond itself is retired on chain, by its owner's signature."""
-    desk = desk_of(request)
-    host, _ = await desk.callers.host(request.headers.get("authorization"))
-    async with transaction(desk.pool) as tx:
-        since = await store.set_retiring(tx, host.provider_id, desk.clock.now())
-        standing = await lifecycle.standing(tx, host.provider_id)
-    await desk.routes.refresh()
-    return told(
-        {
-            "status": "retiring",
-            "retiring_since": since.isoformat(),
-            "bond": _bond(desk, host, standing),
-            "next": "sign the program's `retire` with the bond's wallet to start the cooldown",
-        }
-    )
 
 
 @router.get("/transactions", summary="Requests I was paid for")

@@ -72,16 +72,27 @@ select address, event from settlement.bond_event where external_ref = $1::text
 select pg_notify('bond_changed', $1::text)
 
 -- name: standing
--- An operator's newest bond that counts.
-select address, state, amount, release_at from settlement.bond
- where provider_id = $1::uuid
- order by state = 'posted' desc, state = 'retiring' desc, posted_at desc, address
+-- An operator's newest bond that counts, and the transaction that ended it.
+select b.address, b.state, b.amount, b.release_at, b.seizure_state,
+       (select split_part(e.external_ref, ':', 3) from settlement.bond_event e
+         where e.address = b.address and e.event = b.state
+           and b.state in ('released', 'seized')) as ended_by
+  from settlement.bond b
+ where b.provider_id = $1::uuid
+ order by b.state = 'posted' desc, b.state = 'retiring' desc, b.posted_at desc, b.address
  limit 1
 
 -- name: pending
--- Bond money in the till that is not escrowed yet.
-select b.cr - b.dr from settlement.balance b join settlement.account a using (account_id)
+-- Bond money in the till that is not escrowed yet, and how much of it nothing is set aside for.
+select b.cr - b.dr as pending, greatest(0, b.cr - b.dr - b.held) as free from settlement.balance b join settlement.account a using (account_id)
  where a.name = $1::text
+
+-- name: retirements_cancelled
+-- When (by our clock) each of these operators last stopped a retirement on chain.
+select b.provider_id, max(e.recorded_at) as at
+  from settlement.bond b join settlement.bond_event e using (address)
+ where b.provider_id = any ($1::uuid[]) and e.event = 'retirement_cancelled'
+ group by b.provider_id
 
 -- name: active_providers
 -- Operators whose bond is posted.

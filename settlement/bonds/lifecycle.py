@@ -7,6 +7,7 @@ is named by its movement or instruction: the same fact again changes nothing, an
 on chain returns the same operations, which the books then answer as replays.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -17,7 +18,7 @@ import asyncpg
 
 from settlement import deposits
 from settlement.bonds import seizure
-from settlement.bonds.rules import BondEvent, BondState, SeizureStep, after
+from settlement.bonds.rules import BondEvent, BondState, SeizureState, SeizureStep, after
 from settlement.chain.movement import ChainMoment, MovementKey
 from settlement.db import sql
 from settlement.db.pool import ReadConn, Tx
@@ -27,6 +28,7 @@ from settlement.ledger.operations import AccountName, Operation
 from settlement.money import MicroUsdc
 
 _QUERIES: Final = sql.load("settlement.bonds", "bonds.sql")
+_NOTHING: Final = MicroUsdc(0)
 
 
 class BondUnknown(NotFound):
@@ -114,13 +116,20 @@ class BondSeized:
 
 @dataclass(frozen=True, kw_only=True)
 class BondStanding:
-    """How an operator stands; `address` and `release_at` where there is a bond."""
+    """How an operator stands; `address` and `release_at` where there is a bond.
+
+    `refundable` is what of the pending money nothing is set aside for; `seizure` where an open one
+    stands; `ended_by` the signature that released or seized the bond.
+    """
 
     state: Standing
     amount_microusdc: MicroUsdc
     pending_microusdc: MicroUsdc
     address: str | None
     release_at: datetime | None
+    refundable_microusdc: MicroUsdc = _NOTHING
+    seizure: SeizureState = SeizureState.NONE
+    ended_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,7 +250,8 @@ async def seized(tx: Tx, fact: BondSeized) -> list[Operation]:
 
 async def standing(conn: ReadConn, provider_id: UUID) -> BondStanding:
     """How the operator stands now; `none` for one we do not know."""
-    pending: int = await conn.fetchval(_QUERIES["pending"], accounts.bond_pending(provider_id)) or 0
+    found = await conn.fetchrow(_QUERIES["pending"], accounts.bond_pending(provider_id))
+    pending, free = (0, 0) if found is None else (int(found["pending"]), int(found["free"]))
     row = await conn.fetchrow(_QUERIES["standing"], provider_id)
     if row is None:
         state = Standing.PENDING if pending > 0 else Standing.NONE
@@ -249,6 +259,7 @@ async def standing(conn: ReadConn, provider_id: UUID) -> BondStanding:
             state=state,
             amount_microusdc=MicroUsdc(0),
             pending_microusdc=MicroUsdc(pending),
+            refundable_microusdc=MicroUsdc(free),
             address=None,
             release_at=None,
         )
@@ -256,9 +267,20 @@ async def standing(conn: ReadConn, provider_id: UUID) -> BondStanding:
         state=Standing(row["state"]),
         amount_microusdc=row["amount"],
         pending_microusdc=MicroUsdc(pending),
+        refundable_microusdc=MicroUsdc(free),
         address=row["address"],
         release_at=row["release_at"],
+        seizure=SeizureState(row["seizure_state"]),
+        ended_by=row["ended_by"],
     )
+
+
+async def retirements_cancelled(
+    conn: ReadConn, providers: Collection[UUID]
+) -> dict[UUID, datetime]:
+    """When the books took in that these operators stopped a retirement on chain, by our clock."""
+    rows = await conn.fetch(_QUERIES["retirements_cancelled"], list(providers))
+    return {row["provider_id"]: row["at"] for row in rows}
 
 
 async def active_providers(conn: ReadConn) -> set[UUID]:

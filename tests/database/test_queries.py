@@ -42,6 +42,7 @@ ROLE_OF_FILE = {
     "settlement/ledger/names.sql": "pod_coordinator",
     "settlement/ledger/upkeep.sql": "pod_settlement",
     "settlement/ledger/verify.sql": "pod_finance",
+    "settlement/payouts/bond_refund.sql": "pod_coordinator",
     "settlement/payouts/life.sql": "pod_settlement",
     "settlement/payouts/outcome.sql": "pod_indexer",
     "settlement/payouts/payouts.sql": "pod_settlement",

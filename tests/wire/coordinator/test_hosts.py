@@ -124,9 +124,9 @@ async def test_who_retires_gets_no_new_requests_until_paired_again(database: Dat
             assert await ask_once(w, user.token) == 503
             again = await (await w.post("/v1/host/retire", headers=bearer(operator))).json()
             assert again["retiring_since"] == first["retiring_since"]
-        assert (await told(w, "/v1/host/profile", operator))["status"] == "retiring"
+        assert (await told(w, "/v1/host/profile", operator))["status"] == "retired"
         await pair(w, operator)
-        assert (await told(w, "/v1/host/profile", operator))["status"] == "active"
+        assert (await told(w, "/v1/host/profile", operator))["status"] == "offline"
 
 
 async def pair(w: World, operator: Operator, **claim: object) -> dict[str, Any]:
