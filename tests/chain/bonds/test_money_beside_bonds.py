@@ -11,7 +11,7 @@ from settlement.db.pool import reading
 from settlement.ledger import accounts
 from settlement.payouts.bond_refund import refund_pending
 from tests.chain.bonds.conftest import BOND, Life, Operators
-from tests.chain.localnet.calls import RpcError
+from tests.chain.localnet.calls import RpcFailed
 
 USDC = 1_000_000
 
@@ -82,7 +82,7 @@ async def test_a_bond_that_is_over_is_not_posted_again_but_another_is(
         await life.retire()
         await operators.days_pass(90)
         await life.stands(Standing.RELEASED)
-        with pytest.raises(RpcError):
+        with pytest.raises(RpcFailed):
             await life.post_for(life.owner)
         await life.stands(Standing.RELEASED)
         again = await operators.enroll(life.wallet)  # the same wallet under a new code
