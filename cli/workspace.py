@@ -91,6 +91,11 @@ class Workspace:
         """The scripted provider's identity and settings."""
         return self.directory / "provider"
 
+    @property
+    def signer(self) -> Path:
+        """The signer's socket; the signer makes the directory, for itself alone."""
+        return self.directory / "signer"
+
     def prepare(self) -> None:
         """Make the directories."""
         for path in (self.directory, self.logs, self.keys, self.chain, self.provider):

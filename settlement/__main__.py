@@ -1,7 +1,8 @@
-"""`python -m settlement migrate | work | sign | reconcile [--json] | resume NAME`.
+"""`python -m settlement migrate | work | sign | hold-key | reconcile [--json] | resume NAME`.
 
 `reconcile` ends with 0 when books and chain are equal, 1 when they differ, 3 when they could not be
-compared. `resume` lets halted payouts move again; NAME says which person decided it.
+compared. `hold-key` offers the payout key to a signer elsewhere. `resume` lets halted payouts move
+again; NAME says which person decided it.
 """
 
 import asyncio
@@ -20,9 +21,12 @@ from settlement.payouts.halt import lift
 from settlement.process import until_stopped
 from settlement.reconcile.compare import Reconciliation, Verdict
 from settlement.settings import SettingsReader
+from settlement.signing.hold import hold
+from settlement.signing.process import sign
 
 USAGE: Final = (
-    "usage: python -m settlement migrate | work | sign | reconcile [--json] | resume NAME"
+    "usage: python -m settlement"
+    " migrate | work | sign | hold-key | reconcile [--json] | resume NAME"
 )
 _WRONG_USE: Final = 2
 _NO_DATA: Final = 3
@@ -61,7 +65,14 @@ def _work(reader: SettingsReader, _rest: list[str]) -> int:
 def _sign(reader: SettingsReader, _rest: list[str]) -> int:
     settings = config.signer_settings(reader)
     configure_logging("signer", settings.log_level)
-    asyncio.run(until_stopped(app.sign(settings)))
+    asyncio.run(until_stopped(sign(settings)))
+    return 0
+
+
+def _hold_key(reader: SettingsReader, _rest: list[str]) -> int:
+    settings = config.holder_settings(reader)
+    configure_logging("key-holder", settings.log_level)
+    asyncio.run(until_stopped(hold(settings)))
     return 0
 
 
@@ -114,6 +125,7 @@ COMMANDS: Final[dict[str, Callable[[SettingsReader, list[str]], int]]] = {
     "migrate": _migrate,
     "work": _work,
     "sign": _sign,
+    "hold-key": _hold_key,
     "reconcile": _reconcile,
     "resume": _resume,
 }

@@ -1,4 +1,4 @@
-"""Puts settlement's processes together: the payout worker, the signer, one comparison.
+"""Puts settlement's processes together: the payout worker, one comparison.
 
 The worker numbers, builds and sends payouts, turns pending bond money into bonds, gives bonds back
 when their day has come, compares the books with the chain, and makes the days that requests will
@@ -18,22 +18,20 @@ import structlog
 from settlement.chain.rpc import RetryPolicy, RpcClient, open_rpc
 from settlement.chain.transport import RpcUnavailable
 from settlement.clock import Clock, SystemClock
-from settlement.config import ReconcileSettings, SignerSettings, WorkerSettings
+from settlement.config import ReconcileSettings, WorkerSettings
 from settlement.cranks.rounds import crank_once
 from settlement.cranks.send import CrankRoad
-from settlement.cranks.sign import sign_steps
 from settlement.db.pool import TRANSIENT, AlreadyRunning, Pool, only_one
-from settlement.keys.file import FileKey, KeyFileRefused
 from settlement.ledger import charge_days
 from settlement.ledger.operations import Writer
 from settlement.ledger.seal import BooksBroken, SealRefused, make_seal
 from settlement.ledger.store import WriterFenced, give_back_expired, open_writer
-from settlement.metrics import SignerMetrics, WorkerMetrics
+from settlement.metrics import WorkerMetrics
 from settlement.observability import Health, status_server
 from settlement.payouts import bond_funding
+from settlement.payouts.nudge import Nudge
 from settlement.payouts.rounds import Rounds
 from settlement.payouts.send import Road
-from settlement.payouts.sign import Signer, sign_waiting
 from settlement.payouts.survey import read_till
 from settlement.process import Standing, repeat, until_first_ends, waited_pool
 from settlement.reconcile.compare import (
@@ -134,6 +132,7 @@ def _loops(worker: _Worker, writer: Writer) -> tuple[Coroutine[Any, Any, None], 
             policy=settings.policy,
         ),
         lowest_payer_lamports=settings.lowest_payer_lamports,
+        nudge=None if settings.signer is None else Nudge(pool=worker.pool, path=settings.signer),
     )
     return (
         repeat(
@@ -306,41 +305,3 @@ async def reconcile_once(settings: ReconcileSettings) -> Reconciliation:
         ) as pool,
     ):
         return await _compared(pool, rpc, settings, SystemClock())
-
-
-async def sign(settings: SignerSettings) -> None:
-    """Be the signer until cancelled. Raises `KeyFileRefused`."""
-    key = FileKey.read(settings.keyfile)
-    if settings.payer is not None and key.address != settings.payer:
-        raise KeyFileRefused(
-            path=str(settings.keyfile), problem="another key than POD_PAYER_ADDRESS"
-        )
-    standing, metrics, clock = Standing(), SignerMetrics(), SystemClock()
-
-    def health() -> Health:
-        return Health(well=standing.well, line=standing.line, facts={"payer": str(key.address)})
-
-    async with (
-        status_server(settings.metrics, metrics.registry, health) as address,
-        waited_pool(
-            settings.database_url,
-            role="pod_signer",
-            application="signer",
-            size=2,
-            standing=standing,
-        ) as pool,
-    ):
-        _log.info("listening", metrics=str(address), payer=str(key.address))
-
-        signer = Signer(pool=pool, key=key, policy=settings.policy, clock=clock)
-
-        async def once() -> None:
-            metrics.round(await sign_waiting(signer))
-            metrics.round(await sign_steps(signer))
-
-        await repeat(
-            once,
-            part="signing",
-            every_seconds=settings.round_milliseconds / 1_000,
-            standing=standing,
-        )

@@ -1,5 +1,6 @@
 """Settlement's settings, read once from the environment and the settings file."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -8,7 +9,10 @@ from solders.pubkey import Pubkey
 
 from settlement.chain.program import Deployment
 from settlement.cranks.send import CrankPolicy
+from settlement.keys.choice import KeyKind, KeyPlace
+from settlement.keys.protocol import KeyRefused
 from settlement.money import LARGEST_AMOUNT_MICROUSDC, Lamports, MicroUsdc
+from settlement.payouts import policy
 from settlement.payouts.policy import SigningPolicy
 from settlement.payouts.send import SendPolicy
 from settlement.settings import Address, SettingInvalid, SettingsReader
@@ -43,18 +47,30 @@ class WorkerSettings:
     seal_every_seconds: int
     crank_milliseconds: int = 2_000
     crank_policy: CrankPolicy = field(default_factory=CrankPolicy)
+    signer: Path | None = None  # the socket where the signer is told that something waits
 
 
 @dataclass(frozen=True, kw_only=True)
 class SignerSettings:
-    """Everything the signer needs to know: no node, but the key."""
+    """Everything the signer needs to know: no node, but where the key is."""
 
     database_url: str
-    keyfile: Path
+    key: KeyPlace
     payer: Pubkey | None  # when set, the key must be this one
+    other_roles: Mapping[str, Pubkey]  # whose keys it must not be
     policy: SigningPolicy
     metrics: Address
     round_milliseconds: int
+    log_level: str
+    socket: Path | None = None  # where it may be told that something waits
+
+
+@dataclass(frozen=True, kw_only=True)
+class HolderSettings:
+    """What a process that only holds the key needs to know."""
+
+    key: KeyPlace
+    socket: Path
     log_level: str
 
 
@@ -95,6 +111,7 @@ def worker_settings(reader: SettingsReader) -> WorkerSettings:
         crank_policy=CrankPolicy(
             compute_unit_price_microlamports=price, resend_after=timedelta(milliseconds=resend)
         ),
+        signer=_path(reader, "POD_SIGNER_SOCKET"),
     )
 
 
@@ -102,25 +119,75 @@ def signer_settings(reader: SettingsReader) -> SignerSettings:
     """Raises `SettingInvalid` naming what is missing or wrong."""
     return SignerSettings(
         database_url=reader.text("DATABASE_URL"),
-        keyfile=reader.file("POD_PAYER_KEYFILE"),
-        payer=None
-        if reader.optional("POD_PAYER_ADDRESS") is None
-        else _pubkey(reader, "POD_PAYER_ADDRESS"),
-        policy=SigningPolicy(
-            deployment=_deployment(reader),
-            largest_payment_microusdc=MicroUsdc(
-                reader.integer(
-                    "POD_SIGNER_LARGEST_PAYMENT_MICROUSDC", LARGEST_AMOUNT_MICROUSDC, least=1
-                )
-            ),
-            largest_priority_fee_lamports=Lamports(
-                reader.integer("POD_SIGNER_LARGEST_PRIORITY_FEE_LAMPORTS", 100_000)
-            ),
-        ),
+        key=_payer_key(reader),
+        payer=_optional_pubkey(reader, "POD_PAYER_ADDRESS"),
+        other_roles=_other_roles(reader),
+        policy=_signing_policy(reader),
         metrics=reader.address("POD_METRICS_LISTEN", _ANY_PORT),
         round_milliseconds=reader.integer("POD_SIGNER_ROUND_MILLISECONDS", 200, least=10),
         log_level=_log_level(reader),
+        socket=_path(reader, "POD_SIGNER_SOCKET"),
     )
+
+
+def holder_settings(reader: SettingsReader) -> HolderSettings:
+    """Raises `SettingInvalid` naming what is missing or wrong."""
+    key = _key(reader, "POD_KEY")
+    if key.kind is KeyKind.REMOTE:
+        raise SettingInvalid(setting="POD_KEY", problem="whoever holds a key has it")
+    return HolderSettings(
+        key=key, socket=Path(reader.text("POD_KEY_SOCKET")), log_level=_log_level(reader)
+    )
+
+
+def _signing_policy(reader: SettingsReader) -> SigningPolicy:
+    def most(name: str, otherwise: int, least: int = 0) -> int:
+        return reader.integer(f"POD_SIGNER_{name}", otherwise, least=least)
+
+    return SigningPolicy(
+        deployment=_deployment(reader),
+        largest_payment_microusdc=MicroUsdc(
+            most("LARGEST_PAYMENT_MICROUSDC", LARGEST_AMOUNT_MICROUSDC, least=1)
+        ),
+        largest_priority_fee_lamports=Lamports(
+            most("LARGEST_PRIORITY_FEE_LAMPORTS", policy.LARGEST_PRIORITY_FEE)
+        ),
+        largest_hour_microusdc=MicroUsdc(most("LARGEST_HOUR_MICROUSDC", policy.LARGEST_HOUR)),
+        largest_day_microusdc=MicroUsdc(most("LARGEST_DAY_MICROUSDC", policy.LARGEST_DAY)),
+        most_openings_an_hour=most("MOST_OPENINGS_AN_HOUR", policy.MOST_OPENINGS_AN_HOUR),
+    )
+
+
+def _payer_key(reader: SettingsReader) -> KeyPlace:
+    if reader.optional("POD_PAYER_KEY") is None:
+        return KeyPlace(kind=KeyKind.FILE, where=str(reader.file("POD_PAYER_KEYFILE")))
+    if reader.optional("POD_PAYER_KEYFILE") is not None:
+        problem = "POD_PAYER_KEYFILE is set too; set one of them"
+        raise SettingInvalid(setting="POD_PAYER_KEY", problem=problem)
+    return _key(reader, "POD_PAYER_KEY")
+
+
+def _key(reader: SettingsReader, name: str) -> KeyPlace:
+    try:
+        place = KeyPlace.of(reader.text(name))
+    except KeyRefused as error:
+        raise SettingInvalid(None, setting=name, **error.details) from None
+    if place.kind is KeyKind.ENV:
+        return KeyPlace(kind=KeyKind.FILE, where=str(reader.file(place.where)))
+    return place
+
+
+def _other_roles(reader: SettingsReader) -> dict[str, Pubkey]:
+    named = {
+        role: _optional_pubkey(reader, f"POD_{role.upper()}_ADDRESS")
+        for role in ("admin", "proposer", "arbiter", "guardian")
+    }
+    return {role: address for role, address in named.items() if address is not None}
+
+
+def _path(reader: SettingsReader, name: str) -> Path | None:
+    found = reader.optional(name)
+    return None if found is None else Path(found)
 
 
 def _deployment(reader: SettingsReader) -> Deployment:
@@ -135,6 +202,10 @@ def _pubkey(reader: SettingsReader, name: str) -> Pubkey:
         return Pubkey.from_string(found)
     except ValueError:
         raise SettingInvalid(setting=name, problem="not a base58 address", got=found) from None
+
+
+def _optional_pubkey(reader: SettingsReader, name: str) -> Pubkey | None:
+    return None if reader.optional(name) is None else _pubkey(reader, name)
 
 
 def _log_level(reader: SettingsReader) -> str:

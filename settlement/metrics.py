@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from settlement.chain.movement import Vault
 from settlement.cranks.rounds import CrankRound
 from settlement.cranks.step import CrankKind
+from settlement.payouts.policy import Cause
 from settlement.payouts.rounds import Round
 from settlement.payouts.sign import Signed
 from settlement.payouts.states import FINAL, PayoutState
@@ -164,11 +165,15 @@ class SignerMetrics:
         )
         self._refused = Counter(
             "settlement_messages_refused_total",
-            "Messages the signer would not sign: each one is an alarm",
+            "Messages the signer would not sign, by why: each one is an alarm",
+            ["cause"],
             registry=self.registry,
         )
+        for cause in Cause:
+            self._refused.labels(cause=cause.value)
 
     def round(self, done: Signed) -> None:
         """Take in what a round signed and refused."""
         self._signed.inc(done.signed)
-        self._refused.inc(done.refused)
+        for cause, count in done.causes.items():
+            self._refused.labels(cause=cause.value).inc(count)

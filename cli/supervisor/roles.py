@@ -22,6 +22,7 @@ from settlement.settings import Address
 
 DATABASE = "podledger"
 _HOST = "127.0.0.1"
+_LONGEST_SOCKET_PATH = 104  # of any system's
 _CHANGE_COORDINATOR = "set POD_COORDINATOR_LISTEN to another address"
 
 
@@ -96,15 +97,23 @@ async def plan_services(
         "POD_USDC_MINT": str(chain.mint),
         "POD_PAYER_ADDRESS": str(chain.wallet("payer").pubkey()),
     }
-    keyfile = {"POD_PAYER_KEYFILE": str(workspace.keys / "payer.json")}
+    others = {
+        f"POD_{role.upper()}_ADDRESS": str(chain.wallets[role].pubkey())
+        for role in ("admin", "proposer", "arbiter", "guardian")
+        if role in chain.wallets
+    }
+    nudged = _signer_socket(workspace)
+    payer = {"POD_PAYER_KEY": f"file:{workspace.keys / 'payer.json'}"}
     public = {"POD_COORDINATOR_LISTEN": str(listen), "POD_PUBLIC_URL": coordinator_url}
     provider_listen = Address(host=_HOST, port=await ports.take("provider"))
     provider = ["localnet.provider", "--coordinator", coordinator_url]
     provider += ["--directory", str(workspace.provider), "--listen", str(provider_listen)]
     roles = (
         await _with_status(http, ports, "indexer", ["indexer", "follow"], common),
-        await _with_status(http, ports, "settlement", ["settlement", "work"], common),
-        await _with_status(http, ports, "signer", ["settlement", "sign"], {**common, **keyfile}),
+        await _with_status(http, ports, "settlement", ["settlement", "work"], common | nudged),
+        await _with_status(
+            *(http, ports, "signer", ["settlement", "sign"], common | others | nudged | payer)
+        ),
         _at(http, "coordinator", ["coordinator"], {**common, **public}, coordinator_url),
         _at(http, "provider", provider, {}, f"http://{provider_listen}"),
     )
@@ -114,6 +123,12 @@ async def plan_services(
         roles=roles,
         fixed_ports=(fixed,) if fixed.port else (),
     )
+
+
+def _signer_socket(workspace: Workspace) -> dict[str, str]:
+    """Where the worker tells the signer that something waits; nowhere if the path is too long."""
+    path = workspace.signer.absolute() / "nudge.sock"
+    return {"POD_SIGNER_SOCKET": str(path)} if len(str(path)) < _LONGEST_SOCKET_PATH else {}
 
 
 async def _with_status(

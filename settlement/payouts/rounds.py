@@ -4,7 +4,7 @@ While something is wrong with the road itself (payouts halted, the till frozen, 
 out of SOL) nothing new is numbered, built or sent; closing dead attempts never hurts and goes on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from settlement.db.sql import load
 from settlement.money import Lamports
 from settlement.payouts.halt import halted
 from settlement.payouts.number import number_waiting
+from settlement.payouts.roles import sharing_keys
 from settlement.payouts.send import Road, build_waiting, expire_dead, send_waiting
 from settlement.payouts.states import PayoutState
 from settlement.payouts.survey import Till, read_till
@@ -45,10 +46,12 @@ class Rounds:
         *,
         lowest_payer_lamports: Lamports,
         look_every: timedelta = timedelta(seconds=15),
+        nudge: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._road = road
         self._lowest = lowest_payer_lamports
         self._look_every = look_every
+        self._nudge = nudge  # tells the signer that something waits
         self._looked_at: datetime | None = None
 
     async def once(self) -> Round:
@@ -77,13 +80,17 @@ class Rounds:
                 payer_lamports=lamports,
                 expired=expired,
             )
+        numbered = await number_waiting(road.pool, till=till, deployment=road.deployment)
+        built = await build_waiting(road, till)
+        if built and self._nudge is not None:
+            await self._nudge()
         return Round(
             waiting=waiting,
             oldest_requested_at=oldest,
             payer_lamports=lamports,
             expired=expired,
-            numbered=await number_waiting(road.pool, till=till, deployment=road.deployment),
-            built=await build_waiting(road, till),
+            numbered=numbered,
+            built=built,
             sent=await send_waiting(road),
         )
 
@@ -100,4 +107,6 @@ class Rounds:
             found.append(f"the fee payer has only {lamports} lamports")
         if till.config.payer != self._road.payer:
             found.append("another key has the payer role on chain")
+        if shared := sharing_keys(till.config):
+            found.append(f"roles share a key: {', '.join(shared)}")
         return found

@@ -28,3 +28,8 @@ update settlement.payout_attempt set signature = $3, wire = $4, signed_at = $5
 -- name: refuse
 -- Why this message is not signed.
 update settlement.payout_attempt set refusal = $3 where payout_id = $1 and attempt = $2;
+
+-- name: said
+-- What became of the open messages of these payouts.
+select payout_id, signature, refusal from settlement.payout_attempt
+ where payout_id = any($1) and closed_at is null;

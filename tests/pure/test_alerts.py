@@ -11,6 +11,7 @@ from indexer.metrics import Meters
 from indexer.store import IncidentKind
 from settlement.chain.node import Experience
 from settlement.metrics import SignerMetrics, WorkerMetrics
+from settlement.payouts.policy import Cause
 from settlement.payouts.states import PayoutState
 from settlement.reconcile.compare import Verdict
 
@@ -26,6 +27,7 @@ VALUES: Final[dict[str, set[str]]] = {
     "verdict": {str(verdict) for verdict in Verdict},
     "state": {str(state) for state in PayoutState},
     "step": {"numbered", "built", "sent", "expired", "bond_requested"},
+    "cause": {str(cause) for cause in Cause},
     "booked_as": {"itself", "unexplained", "nothing"},
 }
 

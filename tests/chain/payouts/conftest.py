@@ -16,12 +16,14 @@ from settlement import app, withdrawals
 from settlement.clock import SystemClock
 from settlement.config import ReconcileSettings, SignerSettings, WorkerSettings
 from settlement.db.pool import reading, transaction
+from settlement.keys.choice import KeyKind, KeyPlace
 from settlement.ledger import accounts, store
 from settlement.ledger.operations import Post, TransactionKind, Transfer, Writer
 from settlement.money import Lamports, MicroUsdc
 from settlement.payouts.policy import SigningPolicy
 from settlement.payouts.send import SendPolicy
 from settlement.settings import Address
+from settlement.signing.process import sign
 from settlement.withdrawals import Withdrawal, WithdrawalRequest, WithdrawalStatus
 from tests.chain.indexer.conftest import (
     CLUSTER,
@@ -76,7 +78,8 @@ class Money:
     def signer_settings(self) -> SignerSettings:
         return SignerSettings(
             database_url=self.world.database.dsn,
-            keyfile=self.keys / "payer.json",
+            key=KeyPlace(kind=KeyKind.FILE, where=str(self.keys / "payer.json")),
+            other_roles={},
             payer=self.world.wallet("payer").pubkey(),
             policy=SigningPolicy(deployment=self.world.deployment),
             metrics=ANY,
@@ -148,7 +151,7 @@ class Money:
         """Indexer, worker and signer, working. One that fails fails the test."""
         jobs = [asyncio.create_task(app.work(self.worker_settings()))]
         if signer:
-            jobs.append(asyncio.create_task(app.sign(self.signer_settings())))
+            jobs.append(asyncio.create_task(sign(self.signer_settings())))
         async with following(self.world.settings()) as indexer:
             try:
                 yield

@@ -178,3 +178,16 @@ async def test_one_that_cannot_be_paid_does_not_stop_the_others(world: World) ->
     withdrawal = await world.withdraw(good, 10 * USDC)
     await world.round()
     assert (await world.status(withdrawal)).status is WithdrawalStatus.CONFIRMED
+
+
+async def test_nothing_moves_while_roles_share_a_key(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    till = await read_till(world.chain, world.deployment)
+    shared = replace(till, config=replace(till.config, guardian=till.config.payer))
+
+    async def read(*_: object) -> object:
+        return shared
+
+    monkeypatch.setattr("settlement.payouts.rounds.read_till", read)
+    assert (await stands_still(world)).blocked == ("roles share a key: guardian = payer",)
