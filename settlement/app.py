@@ -30,8 +30,8 @@ from settlement.metrics import WorkerMetrics
 from settlement.observability import Health, status_server
 from settlement.payouts import bond_funding
 from settlement.payouts.nudge import Nudge
+from settlement.payouts.road import Road
 from settlement.payouts.rounds import Rounds
-from settlement.payouts.send import Road
 from settlement.payouts.survey import read_till
 from settlement.process import Standing, repeat, until_first_ends, waited_pool
 from settlement.reconcile.compare import (

@@ -14,7 +14,7 @@ from settlement.keys.protocol import KeyRefused
 from settlement.money import LARGEST_AMOUNT_MICROUSDC, Lamports, MicroUsdc
 from settlement.payouts import policy
 from settlement.payouts.policy import SigningPolicy
-from settlement.payouts.send import SendPolicy
+from settlement.payouts.road import SendPolicy
 from settlement.settings import Address, SettingInvalid, SettingsReader
 
 _ANY_PORT = "127.0.0.1:0"
@@ -97,6 +97,9 @@ def worker_settings(reader: SettingsReader) -> WorkerSettings:
         policy=SendPolicy(
             compute_unit_price_microlamports=price,
             resend_after=timedelta(milliseconds=resend),
+            largest_batch=reader.integer("POD_SETTLEMENT_LARGEST_BATCH", 8, least=1),
+            batch_from=reader.integer("POD_SETTLEMENT_BATCH_FROM", 8, least=1),
+            most_rejections=reader.integer("POD_SETTLEMENT_MOST_REJECTIONS", 10, least=1),
         ),
         lowest_payer_lamports=Lamports(
             reader.integer("POD_SETTLEMENT_LOWEST_PAYER_LAMPORTS", 50_000_000)

@@ -1579,7 +1579,7 @@ grant execute on function settlement.apply_v2(integer, integer, bigint, bytea, j
 
 -- ------------------------------------------------------------------ end of the ledger's part
 
--- 0005_payouts -------------------------------------------------------------------------------
+-- 0005_payouts, 0025_payout_messages ---------------------------------------------------------
 
 -- Money going out: what was asked for (payout), every message made for it (payout_attempt), which
 -- numbers are gone, and whether payouts stand still. A payout's id is also the id of its hold.
@@ -1647,12 +1647,13 @@ create index payout_of_provider on settlement.payout (provider_id, requested_at)
 create unique index one_bond_funding on settlement.payout (provider_id)
   where kind = 'fund_bond' and state not in ('paid', 'skipped', 'cancelled');
 
-create table settlement.payout_attempt (
-  payout_id uuid not null references settlement.payout,
-  attempt integer not null check (attempt > 0),
-  action text not null check (action in ('execute', 'skip')),
-  creates_account boolean not null,                  -- we pay the rent of a token account
+-- What is signed and sent: one payout's instruction, or those of several.
+create table settlement.payout_message (
+  message_id bigint generated always as identity primary key,
+  payer bytea not null check (octet_length(payer) = 32),  -- whose signature it needs
+  members integer not null check (members > 0),
   message bytea not null,                            -- what is to be signed, and nothing else
+  cost_lamports bigint not null check (cost_lamports >= 0),  -- fees and rents, at most
   last_valid_height bigint not null check (last_valid_height >= 0),
   built_at timestamptz not null,
   signature text unique,
@@ -1663,12 +1664,30 @@ create table settlement.payout_attempt (
   first_sent_at timestamptz,                         -- written before the first send
   last_sent_at timestamptz,
   problem text,                                      -- what the node last answered, for people
+  rejected boolean not null default false,           -- its program said no, and would again
+  confirmed_at timestamptz,                          -- seen, not final: shown, it completes nothing
   closed_at timestamptz,                             -- dead or decided: never sent again
-  primary key (payout_id, attempt),
+  ended text check (ended in ('decided', 'expired', 'failed', 'refused', 'broken')),
   check (num_nulls(signature, wire, signed_at) in (0, 3)),
   check (refusal is null or signature is null),
   check ((sends = 0) = (first_sent_at is null) and (sends = 0) = (last_sent_at is null)),
-  check (sends = 0 or wire is not null)
+  check (sends = 0 or wire is not null),
+  check (confirmed_at is null or sends > 0),
+  check ((closed_at is null) = (ended is null))
+);
+create index payout_message_open on settlement.payout_message (message_id)
+  where closed_at is null;
+
+create table settlement.payout_attempt (
+  payout_id uuid not null references settlement.payout,
+  attempt integer not null check (attempt > 0),
+  action text not null check (action in ('execute', 'skip')),
+  creates_account boolean not null,                  -- we pay the rent of a token account
+  closed_at timestamptz,                             -- dead or decided: never sent again
+  message_id bigint not null references settlement.payout_message,
+  position integer not null check (position >= 0),   -- where in the message
+  primary key (payout_id, attempt),
+  unique (message_id, position)
 );
 create unique index one_open_attempt on settlement.payout_attempt (payout_id)
   where closed_at is null;
@@ -1730,13 +1749,33 @@ create trigger keep_payout before update on settlement.payout
   for each row execute function settlement.keep_payout_v1();
 
 -- A message is signed once, and signed bytes are never replaced.
-create function settlement.keep_attempt_v1() returns trigger
+create function settlement.keep_message_v1() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  if (old.action, old.message, old.last_valid_height) is distinct from
-     (new.action, new.message, new.last_valid_height)
+  if (old.message_id, old.payer, old.members, old.message, old.cost_lamports,
+      old.last_valid_height, old.built_at) is distinct from
+     (new.message_id, new.payer, new.members, new.message, new.cost_lamports,
+      new.last_valid_height, new.built_at)
      or (old.wire is not null and (old.wire, old.signature) is distinct from
                                   (new.wire, new.signature)) then
+    raise exception 'message % does not change', old.message_id using errcode = 'PL010';
+  end if;
+  if old.closed_at is not null and new is distinct from old then
+    raise exception 'message % is over', old.message_id using errcode = 'PL010';
+  end if;
+  return new;
+end
+$$;
+create trigger keep_message before update on settlement.payout_message
+  for each row execute function settlement.keep_message_v1();
+
+create function settlement.keep_attempt_v2() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if (old.payout_id, old.attempt, old.message_id, old.position, old.action, old.creates_account)
+     is distinct from
+     (new.payout_id, new.attempt, new.message_id, new.position, new.action, new.creates_account)
+  then
     raise exception 'attempt % of payout % does not change', old.attempt, old.payout_id
       using errcode = 'PL010';
   end if;
@@ -1748,13 +1787,13 @@ begin
 end
 $$;
 create trigger keep_attempt before update on settlement.payout_attempt
-  for each row execute function settlement.keep_attempt_v1();
+  for each row execute function settlement.keep_attempt_v2();
 
 do $$
 declare
   v_table text;
 begin
-  foreach v_table in array array['payout', 'payout_attempt', 'payout_counter',
+  foreach v_table in array array['payout', 'payout_attempt', 'payout_message', 'payout_counter',
                                  'payout_number_gone', 'payout_halt'] loop
     execute format('create trigger nothing_lost before delete or truncate on settlement.%I
       for each statement execute function settlement.refuse_change_v1()', v_table);
@@ -1762,8 +1801,8 @@ begin
 end
 $$;
 
-grant select on settlement.payout, settlement.payout_attempt, settlement.payout_halt,
-  settlement.payout_transition
+grant select on settlement.payout, settlement.payout_attempt, settlement.payout_message,
+  settlement.payout_halt, settlement.payout_transition
   to pod_coordinator, pod_indexer, pod_settlement, pod_signer, pod_finance;
 grant select on settlement.payout_counter, settlement.payout_number_gone
   to pod_indexer, pod_settlement, pod_finance;
@@ -1777,23 +1816,25 @@ grant update (state, cancel_reason) on settlement.payout to pod_coordinator;
 -- The worker numbers, builds and sends. It can write neither a signature nor an outcome.
 grant update (state, sequence, destination_account, skip_reason, cancel_reason, approved_at,
               approved_by) on settlement.payout to pod_settlement;
-grant insert (payout_id, attempt, action, creates_account, message, last_valid_height, built_at)
-  on settlement.payout_attempt to pod_settlement;
-grant update (sends, first_sent_at, last_sent_at, problem, closed_at)
-  on settlement.payout_attempt to pod_settlement;
+grant insert (payout_id, attempt, action, creates_account, message_id, position),
+  update (closed_at) on settlement.payout_attempt to pod_settlement;
+grant insert (payer, members, message, cost_lamports, last_valid_height, built_at),
+  update (sends, first_sent_at, last_sent_at, problem, rejected, confirmed_at, closed_at, ended)
+  on settlement.payout_message to pod_settlement;
 grant insert, update (next_sequence) on settlement.payout_counter to pod_settlement;
 grant update (lifted_at, lifted_by) on settlement.payout_halt to pod_settlement;
 grant insert (reason, detail) on settlement.payout_halt to pod_settlement, pod_indexer;
 
 -- The signer signs, for what really is set aside in the books.
 grant select on settlement.hold, settlement.account to pod_signer;
-grant update (signature, wire, signed_at, refusal) on settlement.payout_attempt to pod_signer;
+grant update (signature, wire, signed_at, refusal) on settlement.payout_message to pod_signer;
 grant update (state) on settlement.payout to pod_signer;
 
 -- The indexer alone says how a payout ended.
 grant update (state, sequence, destination_account, outcome_reference, outcome_slot)
   on settlement.payout to pod_indexer;
 grant update (closed_at) on settlement.payout_attempt to pod_indexer;
+grant update (closed_at, ended) on settlement.payout_message to pod_indexer;
 grant update (next_sequence) on settlement.payout_counter to pod_indexer;
 grant insert on settlement.payout_number_gone to pod_indexer;
 

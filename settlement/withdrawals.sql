@@ -25,9 +25,10 @@ select p.payout_id, p.provider_id, p.amount, p.destination, p.state, p.requested
        coalesce(p.cancel_reason, p.skip_reason) as reason,
        coalesce(split_part(p.outcome_reference, ':', 3), s.signature) as signature
   from settlement.payout p
-  left join lateral (select signature from settlement.payout_attempt a
-                      where a.payout_id = p.payout_id and a.sends > 0
-                      order by attempt desc limit 1) s on true
+  left join lateral (select m.signature from settlement.payout_attempt a
+                       join settlement.payout_message m using (message_id)
+                      where a.payout_id = p.payout_id and m.sends > 0
+                      order by a.attempt desc limit 1) s on true
  where p.payout_id = $1 and p.kind = 'pay';
 
 -- name: withdrawals_of
@@ -36,9 +37,10 @@ select p.payout_id, p.provider_id, p.amount, p.destination, p.state, p.requested
        coalesce(p.cancel_reason, p.skip_reason) as reason,
        coalesce(split_part(p.outcome_reference, ':', 3), s.signature) as signature
   from settlement.payout p
-  left join lateral (select signature from settlement.payout_attempt a
-                      where a.payout_id = p.payout_id and a.sends > 0
-                      order by attempt desc limit 1) s on true
+  left join lateral (select m.signature from settlement.payout_attempt a
+                       join settlement.payout_message m using (message_id)
+                      where a.payout_id = p.payout_id and m.sends > 0
+                      order by a.attempt desc limit 1) s on true
  where p.provider_id = $1 and p.kind = 'pay' and (p.requested_at, p.payout_id) < ($2, $3)
  order by p.requested_at desc, p.payout_id desc limit $4;
 

@@ -1,11 +1,13 @@
 """The messages we sign: what goes into one, in which order, and nothing else. Pure.
 
-A message is [compute limit, compute price, (create the recipient's token account), one instruction
-of the bond program], paid and signed by one key. It follows completely from the instruction, a
-`Plan` and a blockhash, so whoever holds those can build the same bytes again: the signer does, and
-signs only if they are equal.
+A message is [compute limit, compute price, then for each step (create the token account it pays
+into), one instruction of the bond program], paid and signed by one key. It follows completely from
+its steps in their order, a `Budget` and a blockhash, so whoever holds those can build the same
+bytes again: the signer does, and signs only if they are equal. A message happens whole or not at
+all: one step that fails undoes the others.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,9 +20,17 @@ from solders.pubkey import Pubkey
 
 from settlement.chain.program import ATA_PROGRAM, create_associated_token_account
 from settlement.errors import Refused
+from settlement.money import Lamports
 
+# What the network takes: a packet of 1,280 bytes less its headers; so much computing at once.
+LARGEST_TRANSACTION_BYTES: Final = 1_232
+LARGEST_COMPUTE_UNIT_LIMIT: Final = 1_400_000
+SIGNATURE_LAMPORTS: Final = 5_000
+_SIGNATURE_BYTES: Final = 64
+_MICROLAMPORTS: Final = 1_000_000
 _LIMIT_TAG: Final = 2
 _PRICE_TAG: Final = 3
+_BUDGET_INSTRUCTIONS: Final = 2
 
 
 class UnknownMessage(Refused):
@@ -28,68 +38,84 @@ class UnknownMessage(Refused):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How a message is carried out: what it may cost, and whether it opens a token account."""
+class Budget:
+    """What carrying a message out may cost."""
 
     compute_unit_limit: int
     compute_unit_price_microlamports: int
-    creates_account: bool
+
+    @property
+    def priority_fee_lamports(self) -> Lamports:
+        """What the price comes to for the whole limit, rounded up as the network does."""
+        fee = self.compute_unit_limit * self.compute_unit_price_microlamports
+        return Lamports(-(-fee // _MICROLAMPORTS))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipient:
-    """Whose canonical token account a message opens when its plan says so."""
+    """Whose canonical token account a step opens."""
 
     owner: Pubkey
     mint: Pubkey
 
 
-def build(
-    *,
-    payer: Pubkey,
-    instruction: Instruction,
-    recipient: Recipient | None,
-    plan: Plan,
-    blockhash: Hash,
-) -> Message:
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One instruction of ours, and whose token account is opened before it, if any."""
+
+    instruction: Instruction
+    opens: Recipient | None = None
+
+
+def build(*, payer: Pubkey, steps: Sequence[Step], budget: Budget, blockhash: Hash) -> Message:
     """The one message that does this; the same arguments give the same bytes."""
-    assert recipient is not None or not plan.creates_account, "an account is opened for someone"
+    assert steps, "a message does something"
     instructions = [
-        set_compute_unit_limit(plan.compute_unit_limit),
-        set_compute_unit_price(plan.compute_unit_price_microlamports),
+        set_compute_unit_limit(budget.compute_unit_limit),
+        set_compute_unit_price(budget.compute_unit_price_microlamports),
     ]
-    if plan.creates_account and recipient is not None:
-        instructions.append(
-            create_associated_token_account(
-                funder=payer, owner=recipient.owner, mint=recipient.mint
+    for step in steps:
+        if step.opens is not None:
+            instructions.append(
+                create_associated_token_account(
+                    funder=payer, owner=step.opens.owner, mint=step.opens.mint
+                )
             )
-        )
-    return Message.new_with_blockhash([*instructions, instruction], payer, blockhash)
+        instructions.append(step.instruction)
+    return Message.new_with_blockhash(instructions, payer, blockhash)
 
 
-def read_plan(raw: bytes) -> tuple[Plan, Hash]:
-    """The plan and blockhash of one of our messages.
+def wire_bytes(message: Message) -> int:
+    """How long the transaction is once its one signer has signed it."""
+    return 1 + _SIGNATURE_BYTES + len(bytes(message))
 
-    Raises `UnknownMessage` when it does not have our shape. Having the shape proves nothing: build
-    it again from what is known and compare the bytes.
+
+def read_budget(raw: bytes) -> tuple[Budget, Hash]:
+    """The budget and blockhash of one of our messages.
+
+    Raises `UnknownMessage` when it does not begin like one. That it does proves nothing: build it
+    again from what is known and compare the bytes.
     """
     try:
         message = Message.from_bytes(raw)
     except ValueError:
         raise UnknownMessage(length=len(raw)) from None
     programs = [message.program_id(at) for at in range(len(message.instructions))]
-    opening = [COMPUTE_BUDGET_PROGRAM, COMPUTE_BUDGET_PROGRAM]
-    if programs[:2] != opening or len(programs) not in (3, 4):
+    opening = [COMPUTE_BUDGET_PROGRAM] * _BUDGET_INSTRUCTIONS
+    if programs[:_BUDGET_INSTRUCTIONS] != opening or len(programs) == _BUDGET_INSTRUCTIONS:
         raise UnknownMessage(instructions=len(programs))
-    creates = len(programs) == 4
-    if creates and programs[2] != ATA_PROGRAM:
-        raise UnknownMessage(third=str(programs[2]))
-    plan = Plan(
+    budget = Budget(
         compute_unit_limit=_budget(message, 0, _LIMIT_TAG, 5),
         compute_unit_price_microlamports=_budget(message, 1, _PRICE_TAG, 9),
-        creates_account=creates,
     )
-    return plan, message.recent_blockhash
+    return budget, message.recent_blockhash
+
+
+def opens_first(raw: bytes) -> bool:
+    """Whether the first step of a message of ours opens a token account."""
+    message = Message.from_bytes(raw)
+    at = _BUDGET_INSTRUCTIONS
+    return len(message.instructions) > at and message.program_id(at) == ATA_PROGRAM
 
 
 def _budget(message: Message, at: int, tag: int, length: int) -> int:

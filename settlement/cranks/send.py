@@ -15,7 +15,7 @@ import structlog
 from solders.pubkey import Pubkey
 
 from settlement.chain.answers import LatestBlockhash
-from settlement.chain.messages import Plan, build
+from settlement.chain.messages import Budget, Step, build
 from settlement.chain.program import Deployment
 from settlement.chain.transport import RpcRefused, RpcUnavailable
 from settlement.clock import Clock
@@ -100,16 +100,19 @@ async def _store_message(
     road: CrankRoad, crank: Crank, verdict: Possible, latest: LatestBlockhash
 ) -> bool:
     units = _COMPUTE_UNITS[crank.kind]
-    plan = Plan(
+    budget = Budget(
         compute_unit_limit=units + (_ACCOUNT_COMPUTE_UNITS if verdict.creates_account else 0),
         compute_unit_price_microlamports=road.policy.compute_unit_price_microlamports,
-        creates_account=verdict.creates_account,
+    )
+    opens = recipient(crank.kind, crank.bond, deployment=road.deployment)
+    step = Step(
+        instruction=instruction(crank.kind, crank.bond, deployment=road.deployment),
+        opens=opens if verdict.creates_account else None,
     )
     message = build(
         payer=road.payer,
-        instruction=instruction(crank.kind, crank.bond, deployment=road.deployment),
-        recipient=recipient(crank.kind, crank.bond, deployment=road.deployment),
-        plan=plan,
+        steps=[step],
+        budget=budget,
         blockhash=latest.blockhash,
     )
     async with transaction(road.pool) as tx:

@@ -18,7 +18,7 @@ from solders.message import Message
 from solders.pubkey import Pubkey
 
 from settlement.bonds.rules import BondState, SeizureState
-from settlement.chain.messages import build, read_plan
+from settlement.chain.messages import Step, build, opens_first, read_budget
 from settlement.cranks.states import CrankEvent, CrankState, after
 from settlement.cranks.step import BookedBond, CrankKind, instruction, recipient
 from settlement.cranks.store import bond_of
@@ -31,7 +31,6 @@ from settlement.payouts.sign import Signed, Signer
 
 _SQL = load("settlement.cranks", "sign.sql")
 _BATCH: Final = 50
-_MICROLAMPORTS: Final = 1_000_000
 _HOUR: Final = timedelta(hours=1)
 MOST_IN_AN_HOUR: Final = 1_000
 _OPEN: Final = frozenset({BondState.POSTED, BondState.RETIRING})
@@ -45,18 +44,23 @@ def rederive(
     """The message that `raw` must be. Raises `SigningRefused` or `UnknownMessage`."""
     if not _may_be(kind, bond):
         raise SigningRefused(Cause.MESSAGE, problem="by the books this bond is not there")
-    plan, blockhash = read_plan(raw)
-    fee = -(-plan.compute_unit_limit * plan.compute_unit_price_microlamports // _MICROLAMPORTS)
+    budget, blockhash = read_budget(raw)
+    fee = budget.priority_fee_lamports
     if fee > policy.largest_priority_fee_lamports:
         raise SigningRefused(Cause.FEE, problem="the priority fee is too high", lamports=fee)
     account_for = recipient(kind, bond, deployment=policy.deployment)
-    if plan.creates_account and account_for is None:
+    opens = opens_first(raw)
+    if opens and account_for is None:
         raise SigningRefused(Cause.MESSAGE, problem="no account is to be opened for this")
     expected = build(
         payer=payer,
-        instruction=instruction(kind, bond, deployment=policy.deployment),
-        recipient=account_for,
-        plan=plan,
+        steps=[
+            Step(
+                instruction=instruction(kind, bond, deployment=policy.deployment),
+                opens=account_for if opens else None,
+            )
+        ],
+        budget=budget,
         blockhash=blockhash,
     )
     if bytes(expected) != raw:

@@ -41,4 +41,4 @@ async def burn(tx: Tx, payout_id: UUID, *, reason: str) -> None:
         raise UnknownPayout(payout_id=str(payout_id))
     if intent.state not in (PayoutState.NUMBERED, PayoutState.SIGNED, PayoutState.SENT):
         raise WrongPayoutState(state=intent.state.value, event="burn")
-    await tx.execute(_SQL["want_skip"], payout_id, reason)
+    await store.want_skip(tx, intent, reason)

@@ -6,6 +6,15 @@ select * from settlement.payout where payout_id = $1 for update;
 -- Moves a locked payout on; the caller took the new state from the table.
 update settlement.payout set state = $3 where payout_id = $1 and state = $2 returning state;
 
+-- name: set_states
+-- The same for several.
+update settlement.payout set state = $3
+ where payout_id = any ($1::uuid[]) and state = $2 returning payout_id;
+
+-- name: want_skip
+-- The number is to be burned instead of used; the first reason stays.
+update settlement.payout set skip_reason = coalesce(skip_reason, $2) where payout_id = $1;
+
 -- name: open_halts
 -- Why payouts stand still; nothing when they do not.
 select reason, detail, raised_at from settlement.payout_halt where lifted_at is null

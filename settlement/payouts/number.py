@@ -6,6 +6,7 @@ restored) are passed over.
 """
 
 from typing import Final
+from uuid import UUID
 
 import structlog
 
@@ -14,12 +15,12 @@ from settlement.db.pool import Pool, Tx, transaction
 from settlement.db.sql import load
 from settlement.errors import Conflict
 from settlement.payouts.intent import destination_account
-from settlement.payouts.states import PayoutEvent, after
+from settlement.payouts.states import PayoutEvent, PayoutState, after
 from settlement.payouts.store import intent_of
 from settlement.payouts.survey import Till
 
 _SQL = load("settlement.payouts", "payouts.sql")
-_BATCH: Final = 50
+_AT_ONCE: Final = 256
 _log = structlog.stdlib.get_logger()
 
 
@@ -32,23 +33,23 @@ async def number_waiting(pool: Pool, *, till: Till, deployment: Deployment) -> i
     async with transaction(pool) as tx:
         following = max(await _next_number(tx, till, deployment), till.payouts.base)
         gone = {row["sequence"] for row in await tx.fetch(_SQL["numbers_gone"], following)}
-        given = 0
-        for row in await tx.fetch(_SQL["requested"], _BATCH):
+        numbered: dict[UUID, tuple[int, str]] = {}
+        for row in await tx.fetch(_SQL["requested"], _AT_ONCE):
             while following in gone or till.payouts.is_used(following):
                 following += 1
             if not till.payouts.in_window(following):
                 _log.error("payout_numbers_exhausted", number=following, base=till.payouts.base)
                 break
             intent = intent_of(row)
-            state = after(intent.state, PayoutEvent.NUMBER)
-            account = str(destination_account(intent, deployment))
-            moved = await tx.fetchval(_SQL["give_number"], intent.payout_id, following, account)
-            assert moved == state, "the query and the table of states agree"
+            assert after(intent.state, PayoutEvent.NUMBER) is PayoutState.NUMBERED
+            numbered[intent.payout_id] = following, str(destination_account(intent, deployment))
             _log.info("payout_numbered", payout=str(intent.payout_id), number=following)
             following += 1
-            given += 1
+        numbers, accounts = zip(*numbered.values(), strict=True) if numbered else ((), ())
+        given = await tx.fetch(_SQL["give_numbers"], list(numbered), numbers, accounts)
+        assert len(given) == len(numbered), "the query and the table of states agree"
         await tx.execute(_SQL["set_counter"], following)
-    return given
+    return len(given)
 
 
 async def _next_number(tx: Tx, till: Till, deployment: Deployment) -> int:

@@ -17,9 +17,15 @@ update settlement.payout set state = 'requested', sequence = null, destination_a
  where payout_id = $1 and state = $2 returning state;
 
 -- name: close_attempts
--- Nothing of it is sent again.
-update settlement.payout_attempt set closed_at = clock_timestamp()
- where payout_id = $1 and closed_at is null;
+-- Nothing of it is sent again; its message ends with the last payout in it.
+with closed as (
+  update settlement.payout_attempt set closed_at = clock_timestamp()
+   where payout_id = $1 and closed_at is null returning message_id)
+update settlement.payout_message m set closed_at = clock_timestamp(), ended = 'decided'
+  from closed
+ where m.message_id = closed.message_id and m.closed_at is null and not exists (
+    select from settlement.payout_attempt o
+     where o.message_id = m.message_id and o.payout_id <> $1 and o.closed_at is null);
 
 -- name: number_gone
 -- A number the chain used up without an intent of ours.

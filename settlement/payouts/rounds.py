@@ -12,10 +12,12 @@ from settlement.chain.tokens import TokenState
 from settlement.db.pool import reading
 from settlement.db.sql import load
 from settlement.money import Lamports
+from settlement.payouts.build import build_waiting
 from settlement.payouts.halt import halted
 from settlement.payouts.number import number_waiting
+from settlement.payouts.road import Road
 from settlement.payouts.roles import sharing_keys
-from settlement.payouts.send import Road, build_waiting, expire_dead, send_waiting
+from settlement.payouts.send import break_up, expire_dead, send_waiting
 from settlement.payouts.states import PayoutState
 from settlement.payouts.survey import Till, read_till
 
@@ -80,6 +82,7 @@ class Rounds:
                 payer_lamports=lamports,
                 expired=expired,
             )
+        expired += await break_up(road)
         numbered = await number_waiting(road.pool, till=till, deployment=road.deployment)
         built = await build_waiting(road, till)
         if built and self._nudge is not None:

@@ -1,5 +1,12 @@
 """Payout rows as intents, and the one way their state changes."""
 
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
 import asyncpg
 from solders.pubkey import Pubkey
 
@@ -11,6 +18,20 @@ from settlement.payouts.intent import Intent
 from settlement.payouts.states import PayoutEvent, PayoutKind, PayoutState, after
 
 _SQL = load("settlement.payouts", "life.sql")
+_MESSAGES = load("settlement.payouts", "messages.sql")
+
+
+class Ended(StrEnum):
+    """How a message ended; none of it says anything about money."""
+
+    DECIDED = "decided"  # the end of every number in it was seen
+    EXPIRED = "expired"  # its blockhash died
+    FAILED = "failed"  # it is final on chain, with an error: its fee is spent, nothing happened
+    REFUSED = "refused"  # one that several share: the node or the signer said no to it
+    BROKEN = "broken"  # it cannot happen any more: a number in it, or its payer, is gone
+
+
+BEFORE_ITS_END: Final = (PayoutState.NUMBERED, PayoutState.SIGNED, PayoutState.SENT)
 
 
 def intent_of(row: asyncpg.Record) -> Intent:
@@ -43,3 +64,38 @@ async def locked(tx: Tx, payout_id: object) -> Intent | None:
     """The payout, locked until the transaction ends."""
     row = await tx.fetchrow(_SQL["lock_payout"], payout_id)
     return None if row is None else intent_of(row)
+
+
+async def move_all(tx: Tx, intents: Iterable[Intent], event: PayoutEvent) -> None:
+    """Change the state of payouts the caller has locked. Raises `WrongPayoutState`."""
+    moving: dict[tuple[PayoutState, PayoutState], list[UUID]] = defaultdict(list)
+    for intent in intents:
+        state = after(intent.state, event)
+        if state is not intent.state:
+            moving[intent.state, state].append(intent.payout_id)
+    for (before, state), ids in moving.items():
+        moved = await tx.fetch(_SQL["set_states"], ids, before, state)
+        assert len(moved) == len(ids), "the caller has locked the payouts and knows their states"
+
+
+async def want_skip(tx: Tx, intent: Intent, reason: str) -> None:
+    """The number of a payout the caller has locked is to be burned; the first reason stays."""
+    await tx.execute(_SQL["want_skip"], intent.payout_id, reason)
+
+
+async def end_message(tx: Tx, message_id: int, how: Ended, *, now: datetime) -> tuple[Intent, ...]:
+    """Send a message never again; its numbers may be signed anew. Empty when it was over.
+
+    Nobody asks here whether the chain may still carry it out: should it, the numbers are used up,
+    and whatever was signed under them since cannot happen.
+    """
+    rows = await tx.fetch(_MESSAGES["lock_members"], [message_id])
+    closed = await tx.fetch(_MESSAGES["close_attempts_of"], message_id, now)
+    done = await tx.fetchval(_MESSAGES["close_message"], message_id, now, how)
+    if done is None:
+        assert not closed, "an open attempt has an open message"
+        return ()
+    ids = {row["payout_id"] for row in closed}
+    intents = tuple(intent for row in rows if (intent := intent_of(row)).payout_id in ids)
+    await move_all(tx, (i for i in intents if i.state in BEFORE_ITS_END), PayoutEvent.EXPIRE)
+    return intents

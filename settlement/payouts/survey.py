@@ -30,14 +30,18 @@ from settlement.payouts.states import PayoutKind
 ACCOUNTS_OPENED_FOR_ONE_WALLET: Final = 2
 
 
-class PayoutChain(Protocol):
+class AccountReader(Protocol):
+    """Tells accounts at one slot, in the order asked."""
+
+    async def accounts(self, addresses: Sequence[Pubkey]) -> tuple[AccountAt, ...]: ...
+
+
+class PayoutChain(AccountReader, Protocol):
     """What the road to the chain needs of a node; `RpcClient` is one."""
 
     async def latest_blockhash(self) -> LatestBlockhash: ...
 
     async def block_height(self) -> BlockHeight: ...
-
-    async def accounts(self, addresses: Sequence[Pubkey]) -> tuple[AccountAt, ...]: ...
 
     async def balance(self, address: Pubkey) -> Lamports: ...
 
@@ -102,7 +106,7 @@ def _owned(found: AccountAt, program_id: Pubkey) -> object:
 
 
 async def judge(
-    chain: PayoutChain, intent: Intent, *, deployment: Deployment, till: Till, opened: int
+    chain: AccountReader, intent: Intent, *, deployment: Deployment, till: Till, opened: int
 ) -> Verdict:
     """Whether this intent can be paid; `opened` token accounts were paid for this wallet before."""
     target = destination_account(intent, deployment)

@@ -44,6 +44,7 @@ ROLE_OF_FILE = {
     "settlement/ledger/verify.sql": "pod_finance",
     "settlement/payouts/bond_refund.sql": "pod_coordinator",
     "settlement/payouts/life.sql": "pod_settlement",
+    "settlement/payouts/messages.sql": "pod_settlement",
     "settlement/payouts/nudge.sql": "pod_settlement",
     "settlement/payouts/outcome.sql": "pod_indexer",
     "settlement/payouts/payouts.sql": "pod_settlement",

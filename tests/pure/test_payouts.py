@@ -12,7 +12,7 @@ from solders.hash import Hash
 from solders.keypair import Keypair
 from solders.transaction import Transaction
 
-from settlement.chain.messages import Plan, UnknownMessage, build, read_plan
+from settlement.chain.messages import Budget, Step, UnknownMessage, build, read_budget
 from settlement.chain.program import Deployment, Pay, Skip, decode_instruction
 from settlement.chain.transport import RpcRefused
 from settlement.keys.file import FileKey, KeyFileRefused
@@ -27,7 +27,7 @@ from settlement.payouts.intent import (
     recipient,
     reference_of,
 )
-from settlement.payouts.send import refusal_text
+from settlement.payouts.refusals import refusal_text
 from settlement.payouts.states import (
     FINAL,
     TRANSITIONS,
@@ -86,27 +86,33 @@ def test_references_differ_and_never_change() -> None:
     assert len(reference_of(UUID(int=1))) == 16
 
 
-PLANS = st.builds(
-    Plan,
+BUDGETS = st.builds(
+    Budget,
     compute_unit_limit=st.integers(0, 2**32 - 1),
     compute_unit_price_microlamports=st.integers(0, 2**64 - 1),
-    creates_account=st.booleans(),
 )
 
 
-@given(plan=PLANS, sequence=st.integers(0, 2**64 - 1), fresh=st.binary(min_size=32, max_size=32))
-def test_a_message_says_its_plan_and_is_built_again_from_it(
-    plan: Plan, sequence: int, fresh: bytes
+@given(
+    budget=BUDGETS,
+    sequence=st.integers(0, 2**64 - 1),
+    opens=st.booleans(),
+    fresh=st.binary(min_size=32, max_size=32),
+)
+def test_a_message_says_its_budget_and_what_it_does(
+    budget: Budget, sequence: int, opens: bool, fresh: bytes
 ) -> None:
     intent = an_intent(sequence=sequence)
+    pay = instruction(intent, Action.EXECUTE, deployment=DEPLOYMENT, payer=KEY.address)
+    who = recipient(intent, Action.EXECUTE, DEPLOYMENT) if opens else None
     made = build(
         payer=KEY.address,
-        instruction=instruction(intent, Action.EXECUTE, deployment=DEPLOYMENT, payer=KEY.address),
-        recipient=recipient(intent, Action.EXECUTE, DEPLOYMENT),
-        plan=plan,
+        steps=[Step(instruction=pay, opens=who)],
+        budget=budget,
         blockhash=Hash(fresh),
     )
-    assert read_plan(bytes(made)) == (plan, Hash(fresh))
+    assert read_budget(bytes(made)) == (budget, Hash(fresh))
+    assert len(made.instructions) == 3 + opens
     last = made.instructions[-1]
     keys = made.account_keys
     told = decode_instruction(bytes(last.data), [keys[at] for at in bytes(last.accounts)])
@@ -116,10 +122,18 @@ def test_a_message_says_its_plan_and_is_built_again_from_it(
     assert made.signer_keys() == [KEY.address]
 
 
+def test_the_priority_fee_is_rounded_up() -> None:
+    def fee(limit: int, price: int) -> int:
+        budget = Budget(compute_unit_limit=limit, compute_unit_price_microlamports=price)
+        return budget.priority_fee_lamports
+
+    assert (fee(20_000, 1_000), fee(20_000, 1), fee(20_000, 0), fee(1, 1)) == (20, 1, 0, 1)
+
+
 @given(noise=st.binary(max_size=400))
 def test_noise_is_no_message(noise: bytes) -> None:
     with pytest.raises(UnknownMessage):
-        read_plan(noise)
+        read_budget(noise)
 
 
 def test_a_skip_burns_one_number() -> None:
@@ -140,11 +154,11 @@ def test_a_bond_is_funded_at_its_own_address() -> None:
 
 async def test_signing_the_same_again_gives_the_same() -> None:
     intent = an_intent()
+    pay = instruction(intent, Action.EXECUTE, deployment=DEPLOYMENT, payer=KEY.address)
     made = build(
         payer=KEY.address,
-        instruction=instruction(intent, Action.EXECUTE, deployment=DEPLOYMENT, payer=KEY.address),
-        recipient=None,
-        plan=Plan(compute_unit_limit=1, compute_unit_price_microlamports=1, creates_account=False),
+        steps=[Step(instruction=pay)],
+        budget=Budget(compute_unit_limit=1, compute_unit_price_microlamports=1),
         blockhash=Hash.default(),
     )
     signature, wire = await signed(KEY, made)

@@ -76,8 +76,9 @@ async def read_books(dsn: str, labels: Mapping[str, str]) -> Books:
     connection = await asyncpg.connect(dsn)
     try:
         attempts = await connection.fetch(
-            "select p.kind, a.signature from settlement.payout_attempt a"
-            " join settlement.payout p using (payout_id) where a.signature is not null"
+            "select p.kind, m.signature from settlement.payout_message m"
+            " join settlement.payout_attempt a using (message_id)"
+            " join settlement.payout p using (payout_id) where m.signature is not null"
         )
         names = {**labels, **{row["signature"]: f"payout {row['kind']}" for row in attempts}}
 

@@ -18,8 +18,8 @@ from settlement.ledger.operations import Post, TransactionKind, Transfer, Writer
 from settlement.money import Lamports, MicroUsdc
 from settlement.payouts import bond_funding
 from settlement.payouts.policy import SigningPolicy
+from settlement.payouts.road import Road, SendPolicy
 from settlement.payouts.rounds import Rounds
-from settlement.payouts.send import Road, SendPolicy
 from settlement.payouts.sign import Signer, sign_waiting
 from settlement.payouts.survey import read_till
 from settlement.withdrawals import WithdrawalRequest

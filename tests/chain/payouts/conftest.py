@@ -21,7 +21,7 @@ from settlement.ledger import accounts, store
 from settlement.ledger.operations import Post, TransactionKind, Transfer, Writer
 from settlement.money import Lamports, MicroUsdc
 from settlement.payouts.policy import SigningPolicy
-from settlement.payouts.send import SendPolicy
+from settlement.payouts.road import SendPolicy
 from settlement.settings import Address
 from settlement.signing.process import sign
 from settlement.withdrawals import Withdrawal, WithdrawalRequest, WithdrawalStatus

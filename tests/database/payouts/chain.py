@@ -8,8 +8,10 @@ finalized, in order.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from solders.hash import Hash
+from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
@@ -94,6 +96,13 @@ class FakeChain:
             raise RpcUnavailable(problem="the answer was lost")
         return signature
 
+    def burn(self, *sequences: int) -> None:
+        """The program's admin burns numbers."""
+        first = min(sequences)
+        mask = sum(1 << number - first for number in sequences)
+        key = MovementKey(cluster="fake", signature=f"admin-{len(self.seen)}", outer=0)
+        self._carry_out(Skip(signer=self.payer, first=first, mask=mask), key)
+
     def pass_blocks(self, blocks: int) -> None:
         self.height += blocks
 
@@ -161,22 +170,49 @@ class FakeChain:
             )
         if signature in self.signatures:
             raise RpcRefused(method="sendTransaction", error_code=-32002, text="already processed")
+        before = self._state()
+        try:
+            self._carry_out_all(message, signature)
+        except RpcRefused:
+            self._undo(before)
+            raise
+        self.signatures.add(signature)
+
+    def _state(self) -> tuple[Any, ...]:
+        """What a transaction that fails leaves as it was."""
+        return (
+            self.till_microusdc,
+            set(self.used),
+            set(self.paid),
+            dict(self.accounts_by_address),
+            dict(self.received),
+            list(self.seen),
+        )
+
+    def _undo(self, before: tuple[Any, ...]) -> None:
+        self.till_microusdc, self.used, self.paid, accounts, received, seen = before
+        self.accounts_by_address, self.received, self.seen = accounts, received, seen
+
+    def _carry_out_all(self, message: Message, signature: str) -> None:
         keys = message.account_keys
         for at, compiled in enumerate(message.instructions):
             accounts = [keys[index] for index in bytes(compiled.accounts)]
-            if message.program_id(at) == program.ATA_PROGRAM:
+            opens = message.program_id(at) == program.ATA_PROGRAM
+            if opens and accounts[1] not in self.accounts_by_address:
                 self.set_token_account(accounts[2])
             if message.program_id(at) == self.deployment.program_id:
                 done = decode_instruction(bytes(compiled.data), accounts)
                 self._carry_out(done, MovementKey(cluster="fake", signature=signature, outer=at))
-        self.signatures.add(signature)
 
     def _carry_out(self, done: object, key: MovementKey) -> None:
         self.height += 1
         moment = ChainMoment(slot=Slot(self.height), block_time=datetime(2026, 11, 20, tzinfo=UTC))
         if isinstance(done, Pay):
             self._must_be_free(done.sequence)
-            self._must(done.destination in self.accounts_by_address, 6008)
+            account = self.accounts_by_address.get(done.destination)
+            self._must(account is not None, 6008)
+            assert account is not None
+            self._must(account.data[108:109] != b"\x02", 6009)
             self._must(self.till_microusdc >= done.amount_microusdc, 6043)
             self.used.add(done.sequence)
             self.till_microusdc -= done.amount_microusdc

@@ -85,13 +85,20 @@ async def test_signed_bytes_are_never_replaced(world: World) -> None:
     await world.number()
     await world.build()
     await world.sign()
-    for change in ("wire = 'x'", "signature = 'x'", "message = 'x'", "action = 'skip'"):
+    changes = [
+        *(("message", f"{column} = 'x'") for column in ("wire", "signature", "message", "payer")),
+        ("message", "members = 2"),
+        ("attempt", "action = 'skip'"),
+        ("attempt", "position = 1"),
+    ]
+    for table, change in changes:
         with pytest.raises(asyncpg.PostgresError) as failed:
-            await world.superuser(f"update settlement.payout_attempt set {change}")
+            await world.superuser(f"update settlement.payout_{table} set {change}")
         assert failed.value.sqlstate == REFUSED_BY_GUARD, change
     await world.finish(asked.withdrawal_id)
     for statement in (
-        "update settlement.payout_attempt set sends = 9",
+        "update settlement.payout_message set sends = 9",
+        "update settlement.payout_attempt set closed_at = now()",
         "update settlement.payout set skip_reason = 'x'",
     ):
         with pytest.raises(asyncpg.PostgresError) as failed:
@@ -100,7 +107,10 @@ async def test_signed_bytes_are_never_replaced(world: World) -> None:
 
 
 async def test_nothing_is_deleted(world: World) -> None:
-    for table in ("payout", "payout_attempt", "payout_counter", "payout_halt", "frontier"):
+    for table in (
+        *("payout", "payout_attempt", "payout_message", "payout_counter", "payout_halt"),
+        "frontier",
+    ):
         with pytest.raises(asyncpg.PostgresError) as failed:
             await world.superuser(f"delete from settlement.{table}")
         assert failed.value.sqlstate == "PL003", table
@@ -122,10 +132,15 @@ RIGHTS = [
     ("update settlement.payout set outcome_reference = 'x', outcome_slot = 1", "indexer"),
     ("update settlement.payout set skip_reason = 'x'", "worker"),
     ("update settlement.payout set approved_by = 'x'", "worker"),
-    ("update settlement.payout_attempt set signature = 'x'", "signer"),
-    ("update settlement.payout_attempt set sends = 1", "worker"),
+    ("update settlement.payout_message set signature = 'x'", "signer"),
+    ("update settlement.payout_message set sends = 1, problem = 'x', rejected = true", "worker"),
+    ("update settlement.payout_message set confirmed_at = now()", "worker"),
+    ("update settlement.payout_message set closed_at = now(), ended = 'x'", "indexer worker"),
+    ("update settlement.payout_message set cost_lamports = 1", ""),
+    ("update settlement.payout_attempt set closed_at = now()", "indexer worker"),
     ("update settlement.payout set amount = 1", ""),
-    ("update settlement.payout_attempt set message = 'x'", ""),
+    ("update settlement.payout_message set message = 'x'", ""),
+    ("update settlement.payout_attempt set message_id = 1", ""),
     ("delete from settlement.payout", ""),
     ("insert into settlement.frontier (cluster, address, slot) values ('a','b',1)", "indexer"),
     ("update settlement.frontier set slot = slot + 1", "indexer"),

@@ -233,7 +233,7 @@ async def test_every_end_before_a_dead_blockhash_is_seen(world: World) -> None:
     world.clock.forward(timedelta(seconds=5))
     await world.send()  # the chain answers AlreadyPaid
     (row,) = await world.superuser(
-        "select problem from settlement.payout_attempt where attempt = 2"
+        "select problem from settlement.payout_message where message_id = 2"
     )
     assert row["problem"] == "AlreadyPaid (6034)"
     assert world.received(operator.wallet) == 10 * USDC

@@ -48,7 +48,7 @@ async def test_equal_payouts_have_different_signatures(world: World) -> None:
     await world.build()
     await world.sign()
     await world.send()
-    rows = await world.superuser("select signature, message from settlement.payout_attempt")
+    rows = await world.superuser("select signature, message from settlement.payout_message")
     assert len({row["signature"] for row in rows}) == 2
     assert world.received(operator.wallet) == 10 * USDC
 
@@ -59,7 +59,7 @@ async def test_a_send_repeats_the_stored_bytes_and_nothing_else(world: World) ->
     world.chain.lose_sends = 3
     for _ in range(3):
         await world.round()
-    rows = await world.superuser("select attempt, sends from settlement.payout_attempt")
-    assert [(row["attempt"], row["sends"]) for row in rows] == [(1, 3)]
+    rows = await world.superuser("select members, sends from settlement.payout_message")
+    assert [(row["members"], row["sends"]) for row in rows] == [(1, 3)]
     await world.round()
     assert (await world.status(asked)).status is WithdrawalStatus.CONFIRMED

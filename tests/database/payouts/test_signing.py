@@ -1,7 +1,8 @@
 """What the signer signs: what follows from the intent, and nothing else whatever it reads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 import pytest
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
@@ -13,20 +14,21 @@ from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
 from settlement.chain import program
-from settlement.chain.messages import Plan, build
+from settlement.chain.messages import Budget
 from settlement.db.pool import transaction
+from settlement.db.sql import load
 from settlement.money import Lamports, MicroUsdc
+from settlement.payouts.batches import Member, message_of
 from settlement.payouts.halt import halt
-from settlement.payouts.intent import Action, Intent, instruction, recipient
+from settlement.payouts.intent import Action, Intent, instruction
 from settlement.payouts.policy import SigningPolicy
 from settlement.payouts.sign import Signed, sign_waiting
 from settlement.payouts.states import PayoutState
 from settlement.payouts.store import intent_of
 from tests.database.payouts.world import USDC, Operator, World
 
-PLAN = Plan(
-    compute_unit_limit=20_000, compute_unit_price_microlamports=1_000, creates_account=False
-)
+_SQL = load("settlement.payouts", "messages.sql")
+BUDGET = Budget(compute_unit_limit=20_000, compute_unit_price_microlamports=1_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +44,14 @@ class Case:
         intent: Intent | None = None,
         *,
         action: Action = Action.EXECUTE,
-        plan: Plan = PLAN,
+        budget: Budget = BUDGET,
         payer: Pubkey | None = None,
     ) -> bytes:
-        signer = payer or self.world.key.address
-        meant = intent or self.intent
-        made = build(
-            payer=signer,
-            instruction=instruction(meant, action, deployment=self.world.deployment, payer=signer),
-            recipient=recipient(meant, action, self.world.deployment),
-            plan=plan,
+        made = message_of(
+            [Member(intent=intent or self.intent, action=action)],
+            deployment=self.world.deployment,
+            payer=payer or self.world.key.address,
+            budget=budget,
             blockhash=Hash(bytes([3] * 32)),
         )
         return bytes(made)
@@ -68,23 +68,35 @@ class Case:
 
     async def offer(self, message: bytes, action: str = "execute") -> Signed:
         """Put this message before the signer, as the worker could."""
-        async with transaction(self.world.worker) as tx:
-            await tx.execute(
-                "insert into settlement.payout_attempt (payout_id, attempt, action,"
-                " creates_account, message, last_valid_height, built_at)"
-                " values ($1, 1, $2, false, $3, 10, now())",
-                self.intent.payout_id,
-                action,
-                message,
-            )
+        await offer(self.world, message, [(self.intent.payout_id, action, False)])
         return await self.world.sign()
 
     async def attempt(self) -> tuple[str | None, str | None]:
         """(signature, refusal)"""
         (row,) = await self.world.superuser(
-            f"select * from settlement.payout_attempt where payout_id = '{self.intent.payout_id}'"
+            "select m.* from settlement.payout_message m"
+            " join settlement.payout_attempt a using (message_id)"
+            f" where a.payout_id = '{self.intent.payout_id}'"
         )
         return row["signature"], row["refusal"]
+
+
+async def offer(
+    world: World, message: bytes, members: Sequence[tuple[UUID, str, bool]], *, said: int = 0
+) -> None:
+    """A message that is to be signed for these payouts (payout, action, creates account)."""
+    ids, actions, creates = zip(*members, strict=True)
+    async with transaction(world.worker) as tx:
+        message_id = await tx.fetchval(
+            _SQL["add_message"],
+            bytes(world.key.address),
+            said or len(members),
+            message,
+            5_000,
+            10,
+            world.clock.now(),
+        )
+        await tx.execute(_SQL["add_attempts"], message_id, ids, actions, creates)
 
 
 async def new_case(world: World) -> Case:
@@ -106,7 +118,7 @@ async def test_what_follows_from_the_intent_is_signed(case: Case) -> None:
     assert await case.offer(case.message()) == Signed(signed=1, refused=0)
     signature, refusal = await case.attempt()
     assert (signature is not None, refusal) == (True, None)
-    (row,) = await case.world.superuser("select wire from settlement.payout_attempt")
+    (row,) = await case.world.superuser("select wire from settlement.payout_message")
     signed = Transaction.from_bytes(row["wire"])
     signed.verify()
     assert bytes(signed.message) == case.message()
@@ -155,7 +167,7 @@ WRONG: dict[str, Callable[[Case], bytes]] = {
         c.right(),
     ),
     "a high fee": lambda c: c.message(
-        plan=replace(PLAN, compute_unit_price_microlamports=10_000_000)
+        budget=replace(BUDGET, compute_unit_price_microlamports=10_000_000)
     ),
     "no compute budget": lambda c: bytes(
         Message.new_with_blockhash([c.right()], c.world.key.address, Hash.default())

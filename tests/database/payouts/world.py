@@ -27,10 +27,12 @@ from settlement.ledger.operations import (
 )
 from settlement.money import MicroUsdc, Slot
 from settlement.payouts import outcome
+from settlement.payouts.build import build_waiting
 from settlement.payouts.number import number_waiting
 from settlement.payouts.outcome import BondFundingSeen, NumbersSkipped, PaymentSeen
 from settlement.payouts.policy import SigningPolicy
-from settlement.payouts.send import Road, SendPolicy, build_waiting, expire_dead, send_waiting
+from settlement.payouts.road import Road, SendPolicy
+from settlement.payouts.send import break_up, expire_dead, send_waiting
 from settlement.payouts.sign import Signed, Signer, sign_waiting
 from settlement.payouts.survey import PayoutChain, read_till
 from settlement.withdrawals import Withdrawal, WithdrawalRequest, WithdrawalStatus
@@ -84,6 +86,7 @@ class World:
     chain: FakeChain
     key: FileKey
     clock: HandClock = field(default_factory=HandClock)
+    policy: SendPolicy = field(default_factory=SendPolicy)
     taken: int = 0  # how much of chain.seen the indexer has taken in
     line: PayoutChain | None = None  # what stands between the worker and the chain, if anything
 
@@ -98,7 +101,7 @@ class World:
             deployment=self.deployment,
             payer=self.key.address,
             clock=self.clock,
-            policy=SendPolicy(),
+            policy=self.policy,
         )
 
     async def operator(self, *, earned: int = 100 * USDC, enrolled_days: int = 0) -> Operator:
@@ -210,6 +213,9 @@ class World:
     async def expire(self, pool: Pool | None = None) -> int:
         return await expire_dead(self.road(pool=pool))
 
+    async def break_up(self, pool: Pool | None = None) -> int:
+        return await break_up(self.road(pool=pool))
+
     async def index(self, pool: Pool | None = None) -> None:
         """Take in what is finalized, in order, each fact in one transaction."""
         while self.taken < len(self.chain.seen):
@@ -238,6 +244,7 @@ class World:
         through = pools or Pools(worker=self.worker, signer=self.signer, indexer=self.indexer)
         self.clock.forward(timedelta(seconds=3))
         await self.expire(through.worker)
+        await self.break_up(through.worker)
         await self.number(through.worker)
         await self.build(through.worker)
         await self.sign(through.signer)
