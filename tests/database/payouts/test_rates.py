@@ -38,7 +38,7 @@ async def again(world: World) -> None:
 async def reasons(world: World) -> list[str]:
     rows = await world.superuser(
         "select refusal from settlement.payout_message where refusal is not null"
-        " and closed_at is null order by payout_id"
+        " and closed_at is null order by message_id"
     )
     return [row["refusal"] for row in rows]
 
