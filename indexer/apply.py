@@ -16,22 +16,16 @@ transaction and one call of the ledger: they meet nothing that could refuse them
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from enum import IntEnum
-from functools import cache
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import Final, NamedTuple, assert_never
 
 import asyncpg
 
 from indexer import store
-from indexer.doors import (
-    Booking,
-    changes_of,
-    operations_of,
-    operations_of_deposits,
-    residue_of,
-)
+from indexer.decode import Watch
+from indexer.doors import Booking, changes_of, operations_of, residue_of
 from indexer.events import (
     BondHandedOver,
     BondRetireCancelled,
@@ -46,18 +40,21 @@ from indexer.events import (
     SurplusSwept,
     Unrecognized,
 )
-from indexer.store import BookedAs, IncidentKind
-from settlement.chain.movement import MovementKey
+from indexer.everyday import Everyday, everyday_of, only_deposits, read_again
+from indexer.rows import BookedAs, facts_of, kind_of, pack, record_of
+from indexer.store import IncidentKind
+from settlement import deposits
+from settlement.chain.movement import MovementKey, Vault
+from settlement.chain.signatures import signature_bytes, signature_text
 from settlement.db.pool import Pool, Tx, retried, transaction
 from settlement.errors import Conflict, NotFound, Refused, snake_case
 from settlement.ledger import store as ledger
+from settlement.ledger.deposit_road import NotEveryday
 from settlement.ledger.operations import Operation, Writer
-from settlement.money import LARGEST_AMOUNT_MICROUSDC
+from settlement.money import LARGEST_AMOUNT_MICROUSDC, MicroUsdc, Slot
 from settlement.payouts.halt import halt
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
+_DEPOSIT: Final = snake_case(Deposit.__name__)
 # By these a door says that the chain did what our books cannot follow.
 _REFUSALS: Final = (
     Refused,
@@ -86,10 +83,17 @@ _BY_REFUSALS: Final = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Booked:
-    """One event and what the books took it as."""
+class Told(NamedTuple):
+    """One event that was booked, and what the books took it as."""
 
+    kind: str
+    booked_as: BookedAs
+    signature: str
+    reference: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Booked:
     event: Event
     booked_as: BookedAs
 
@@ -120,7 +124,7 @@ class _Plan:
         )
 
 
-async def book(pool: Pool, writer: Writer, booking: Booking) -> tuple[Booked, ...]:
+async def book(pool: Pool, writer: Writer, booking: Booking) -> tuple[Told, ...]:
     """Book one chain transaction; nothing when it was booked before.
 
     Raises `WriterFenced` when another indexer has taken over, `DatabaseUnavailable`.
@@ -128,81 +132,105 @@ async def book(pool: Pool, writer: Writer, booking: Booking) -> tuple[Booked, ..
     plan = _Plan(refusals=Counter(), why={})
     while True:
         try:
-            return await _tried(pool, writer, booking, plan)
+            booked = await _tried(pool, writer, booking, plan)
         except _BooksRefused as refused:
             plan = plan.after(refused)
+        else:
+            return tuple(_told(one) for one in booked)
 
 
-async def book_run(pool: Pool, writer: Writer, run: Sequence[Booking]) -> list[tuple[Booked, ...]]:
+def _told(one: _Booked) -> Told:
+    key = one.event.key
+    return Told(kind_of(one.event), one.booked_as, key.signature, key.reference)
+
+
+async def book_run(
+    pool: Pool, writer: Writer, run: Sequence[Booking | Everyday], *, watch: Watch
+) -> list[tuple[Told, ...]]:
     """Book chain transactions of one cluster in their order; for each, what `book` would say.
 
     Neighbours that brought deposits, or nothing of ours, go into one database transaction. When the
     books refuse any of them, each goes by itself: then the others, the refusals and the incidents
     are what they always are. Raises what `book` raises; what came before is booked then.
     """
-    booked: list[tuple[Booked, ...]] = []
+    booked: list[tuple[Told, ...]] = []
     for everyday, neighbours in groupby(run, key=_is_everyday):
         stretch = list(neighbours)
         together = None
         if everyday and len(stretch) > 1:
-            together = await _book_together(pool, writer, stretch)
-        booked += together or [await book(pool, writer, one) for one in stretch]
+            together = await _book_together(pool, writer, watch, stretch)
+        booked += together or [await book(pool, writer, _as_booking(one, watch)) for one in stretch]
     return booked
 
 
-def _is_everyday(booking: Booking) -> bool:
-    return all(isinstance(event, Deposit) for event in booking.events)
+def _is_everyday(one: Booking | Everyday) -> bool:
+    return isinstance(one, Everyday) or only_deposits(one.events)
+
+
+def _as_booking(one: Booking | Everyday, watch: Watch) -> Booking:
+    if isinstance(one, Booking):
+        return one
+    read, events, answer = read_again(one, watch)
+    return Booking(cluster=watch.cluster, transaction=read, events=events, terms={}, answer=answer)
+
+
+def _as_everyday(one: Booking | Everyday) -> Everyday:
+    if isinstance(one, Everyday):
+        return one
+    assert only_deposits(one.events), "neighbours are everyday"
+    return everyday_of(one.transaction, one.events, one.answer)
 
 
 async def _book_together(
-    pool: Pool, writer: Writer, run: Sequence[Booking]
-) -> list[tuple[Booked, ...]] | None:
+    pool: Pool, writer: Writer, watch: Watch, stretch: Sequence[Booking | Everyday]
+) -> list[tuple[Told, ...]] | None:
     """All of it or, when the books refuse something, nothing: None."""
+    run = [_as_everyday(one) for one in stretch]
     try:
-        return await retried(lambda: _attempt_together(pool, writer, run))
-    except (_BooksRefused, asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
+        return await retried(lambda: _attempt_together(pool, writer, watch.cluster, run))
+    except (NotEveryday, asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
         return None
 
 
 async def _attempt_together(
-    pool: Pool, writer: Writer, run: Sequence[Booking]
-) -> list[tuple[Booked, ...]]:
-    cluster = run[0].cluster
+    pool: Pool, writer: Writer, cluster: str, run: Sequence[Everyday]
+) -> list[tuple[Told, ...]]:
     async with transaction(pool) as tx:
-        still_open = await store.lock_open(tx, cluster, [one.transaction.signature for one in run])
-        left = [one for one in run if one.transaction.signature in still_open]
-        arrived = [
-            (one.moment, event)
-            for one in left
-            for event in one.events
-            if isinstance(event, Deposit)
-        ]
-        found = await operations_of_deposits(tx, arrived)
-        operations = [
-            (event.key, operation)
-            for (_, event), asked in zip(arrived, found, strict=True)
-            for operation in asked
-        ]
-        await _apply(tx, writer, operations)
-        booked = {one.transaction.signature: _as_themselves(one) for one in left}
-        records = [_record(one, booked[one.transaction.signature]) for one in left]
-        await store.record(tx, cluster, records)
-    return [booked.get(one.transaction.signature, ()) for one in run]
+        still_open = await store.lock_open(tx, cluster, [one.record.signature for one in run])
+        left = [one for one in run if one.record.signature in still_open]
+        await deposits.book_run(tx, writer, [found for one in left for found in _arrived(one)])
+        await store.record(tx, cluster, [one.record for one in left])
+    return [_all_told(one) if one.record.signature in still_open else () for one in run]
 
 
-def _as_themselves(booking: Booking) -> tuple[Booked, ...]:
-    return tuple(Booked(event=event, booked_as=BookedAs.ITSELF) for event in booking.events)
+def _arrived(one: Everyday) -> list[deposits.Arrived]:
+    slot, at = Slot(one.record.slot), datetime.fromtimestamp(one.record.block_seconds, UTC)
+    return [
+        deposits.Arrived(reference, slot, at, Vault(vault), MicroUsdc(amount), code, source)
+        for reference, vault, amount, code, source in one.deposits
+    ]
 
 
-async def _tried(pool: Pool, writer: Writer, booking: Booking, plan: _Plan) -> tuple[Booked, ...]:
+def _all_told(one: Everyday) -> tuple[Told, ...]:
+    signature = signature_text(one.record.signature)
+    return tuple(
+        Told(_DEPOSIT, BookedAs.ITSELF, signature, reference) for reference, *_ in one.deposits
+    )
+
+
+async def _tried(pool: Pool, writer: Writer, booking: Booking, plan: _Plan) -> tuple[_Booked, ...]:
     return await retried(lambda: _attempt(pool, writer, booking, plan))
 
 
-async def _attempt(pool: Pool, writer: Writer, booking: Booking, plan: _Plan) -> tuple[Booked, ...]:
+async def _attempt(
+    pool: Pool, writer: Writer, booking: Booking, plan: _Plan
+) -> tuple[_Booked, ...]:
     read, cluster = booking.transaction, booking.cluster
-    booked = tuple(Booked(event=event, booked_as=plan.booked_as(event)) for event in booking.events)
+    booked = tuple(
+        _Booked(event=event, booked_as=plan.booked_as(event)) for event in booking.events
+    )
     async with transaction(pool) as tx:
-        if not await store.lock_open(tx, cluster, [read.signature]):
+        if not await store.lock_open(tx, cluster, [signature_bytes(read.signature)]):
             return ()
         operations: list[tuple[MovementKey, Operation]] = []
         for one in booked:
@@ -210,32 +238,12 @@ async def _attempt(pool: Pool, writer: Writer, booking: Booking, plan: _Plan) ->
             operations += [(key, found) for found in await _operations(tx, booking, one)]
             await _tell(tx, cluster, one, plan.why.get(key))
         await _apply(tx, writer, operations)
-        await store.record(tx, cluster, [_record(booking, booked)])
+        events = [(one.event, one.booked_as) for one in booked]
+        await store.record(tx, cluster, [record_of(read, events, pack(booking.answer))])
     return booked
 
 
-def _record(booking: Booking, booked: Sequence[Booked]) -> store.Record:
-    read = booking.transaction
-    return store.Record(
-        signature=read.signature,
-        slot=booking.moment.slot,
-        failed=read.failed,
-        block_time=booking.moment.block_time,
-        answer=booking.answer,
-        movements=read.movements,
-        events=[
-            store.EventRow(
-                key=one.event.key,
-                kind=kind_of(one.event),
-                booked_as=one.booked_as,
-                facts=facts_of(one.event),
-            )
-            for one in booked
-        ],
-    )
-
-
-async def _operations(tx: Tx, booking: Booking, one: Booked) -> list[Operation]:
+async def _operations(tx: Tx, booking: Booking, one: _Booked) -> list[Operation]:
     match one.booked_as:
         case BookedAs.ITSELF:
             try:
@@ -263,7 +271,7 @@ async def _apply(tx: Tx, writer: Writer, operations: list[tuple[MovementKey, Ope
         raise _BooksRefused(why)
 
 
-async def _tell(tx: Tx, cluster: str, one: Booked, why: str | None) -> None:
+async def _tell(tx: Tx, cluster: str, one: _Booked, why: str | None) -> None:
     """Open an incident for what a person has to see, and stop payouts where money is at stake.
 
     Money that arrives, or stays in our vaults, stops nothing, whatever is unclear about it: no
@@ -282,7 +290,7 @@ async def _tell(tx: Tx, cluster: str, one: Booked, why: str | None) -> None:
         await halt(tx, kind, f"{reference}: {detail}")
 
 
-def _incident(one: Booked) -> IncidentKind | None:
+def _incident(one: _Booked) -> IncidentKind | None:
     if one.booked_as is BookedAs.NOTHING:
         return IncidentKind.UNBOOKABLE
     if one.booked_as is BookedAs.UNEXPLAINED:
@@ -300,38 +308,3 @@ def _incident(one: Booked) -> IncidentKind | None:
 
 def _detail(event: Event) -> str:
     return ", ".join(f"{name}={value}" for name, value in facts_of(event).items())
-
-
-def kind_of(event: Event) -> str:
-    """The event's class name in snake case, for rows and metrics."""
-    return _kind_of_class(type(event))
-
-
-@cache
-def _kind_of_class(kind: type[Event]) -> str:
-    return snake_case(kind.__name__)
-
-
-def facts_of(event: Event) -> dict[str, object]:
-    """The event's fields as JSON, without its key."""
-    facts = _fields(event)
-    del facts["key"]
-    return facts
-
-
-def _fields(one: "DataclassInstance") -> dict[str, object]:
-    return {field.name: _plain(getattr(one, field.name)) for field in fields(one)}
-
-
-def _plain(value: object) -> object:
-    match value:
-        case bytes():
-            return value.hex()
-        case IntEnum():
-            return value.name.lower()
-        case int() | str() | None:
-            return value
-        case _ if is_dataclass(value) and not isinstance(value, type):
-            return _fields(value)
-        case _:
-            return str(value)

@@ -8,27 +8,28 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from indexer import store
-from indexer.apply import Booked, book_run, kind_of
-from indexer.attribution import events_of
+from indexer.apply import Told, book_run
 from indexer.decode import Watch
 from indexer.doors import Booking
-from indexer.events import Deposit
-from indexer.hydration import Telling
+from indexer.everyday import Everyday
+from indexer.fetching import Answering, Fetcher, Fetching, Found
 from indexer.metrics import Meters
 from indexer.raw import Unreadable
-from indexer.store import BookedAs, IncidentKind, OpenSignature, SignatureState
-from indexer.terms import AccountReader, read_terms
+from indexer.rows import BookedAs
+from indexer.store import IncidentKind, OpenSignature, SignatureState
 from indexer.trust import Ceilings
 from settlement.db.pool import Pool, reading, transaction
 from settlement.ledger.operations import Writer
 from settlement.money import Slot
 
 _LOGGED_SINGLY: Final = 20
+_PAGES_AHEAD: Final = 2
+_EVERYDAY: Final = ("deposit", BookedAs.ITSELF)
 _log = structlog.stdlib.get_logger()
 
 
@@ -38,15 +39,8 @@ class Portions:
 
     fetch_at_once: int = 8
     page: int = 200
+    long: int = 100  # a page of so many is read by another process
     unreadable_again_seconds: float = 30.0
-
-
-class Answering(AccountReader, Protocol):
-    """What is asked of the chain here; `Hydrator` is one."""
-
-    async def believed(self, signature: str) -> Telling | None:
-        """A finalized transaction; None while nobody has it. Raises `Unreadable`."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +48,7 @@ class _Fetched:
     """An open signature and what was found of it; None where nothing is there yet."""
 
     open: OpenSignature
-    found: Booking | Unreadable | None
+    found: Found
 
 
 class Backlog:
@@ -71,7 +65,9 @@ class Backlog:
         meters: Meters,
         ceilings: Ceilings | None = None,
     ) -> None:
-        self._chain = chain
+        self._fetching = Fetching(
+            chain=chain, watch=watch, at_once=portions.fetch_at_once, long=portions.long
+        )
         self._pool = pool
         self._writer = writer
         self._watch = watch
@@ -83,19 +79,38 @@ class Backlog:
     async def work_off(self, target: Slot) -> None:
         """Book what is open at or below `target`, page by page, in the order of the chain.
 
-        The next page is fetched while one is being booked.
+        The next pages are fetched while one is being booked.
         """
         held: set[str] = set()
-        coming = asyncio.create_task(self._fetch_page(target, None))
+        fetched: asyncio.Queue[list[_Fetched]] = asyncio.Queue(maxsize=_PAGES_AHEAD)
+        fetching = asyncio.create_task(self._fetch_pages(target, fetched))
+        coming = asyncio.create_task(fetched.get())
         try:
-            while page := await coming:
-                coming = asyncio.create_task(self._fetch_page(target, page))
+            while True:
+                await asyncio.wait({fetching, coming}, return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    await fetching  # it has failed: nothing more comes
+                page = await coming
+                if not page:
+                    return
+                coming = asyncio.create_task(fetched.get())
                 await self._book_page(page, held)
         finally:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
+            for one in (fetching, coming):
+                one.cancel()
+            await asyncio.gather(fetching, coming, return_exceptions=True)
 
-    async def _fetch_page(self, target: Slot, previous: list[_Fetched] | None) -> list[_Fetched]:
+    async def _fetch_pages(self, target: Slot, fetched: "asyncio.Queue[list[_Fetched]]") -> None:
+        """Page after page, and an empty one at the end."""
+        async with self._fetching.life() as fetcher:
+            page: list[_Fetched] | None = None
+            while page is None or page:
+                page = await self._fetch_page(target, page, fetcher)
+                await fetched.put(page)
+
+    async def _fetch_page(
+        self, target: Slot, previous: list[_Fetched] | None, fetcher: Fetcher
+    ) -> list[_Fetched]:
         """The page after that one, fetched and decoded; empty when there is none."""
         if previous is not None and len(previous) < self._portions.page:
             return []
@@ -114,86 +129,46 @@ class Backlog:
             if self._unreadable_again.get(one.signature, 0.0) <= now_seconds
             and not self._ceilings.above(one)
         ]
-        found = await self._fetch(due)
+        found = await fetcher.fetch(due)
         return [_Fetched(open=one, found=found.get(one.signature)) for one in page]
-
-    async def _fetch(self, signatures: Sequence[str]) -> dict[str, Booking | Unreadable | None]:
-        """What each of these was, several asked for at once; one that fails ends the others."""
-        found: dict[str, Booking | Unreadable | None] = {}
-        wanted = iter(signatures)
-
-        async def ask() -> None:
-            for signature in wanted:
-                found[signature] = await self._read(signature)
-
-        asking = [asyncio.create_task(ask()) for _ in range(self._portions.fetch_at_once)]
-        try:
-            await asyncio.gather(*asking)
-        finally:
-            for one in asking:
-                one.cancel()
-            await asyncio.gather(*asking, return_exceptions=True)
-        return found
-
-    async def _read(self, signature: str) -> Booking | Unreadable | None:
-        """What a transaction was, ready to be booked; None while it is not there."""
-        try:
-            told = await self._chain.believed(signature)
-        except Unreadable as unreadable:
-            return unreadable
-        if told is None:
-            return None
-        read = told.read
-        events = events_of(read, self._watch)
-        terms = await read_terms(
-            self._chain,
-            events,
-            program_id=self._watch.deployment.program_id,
-            slot=read.moment.slot,
-        )
-        return Booking(
-            cluster=self._watch.cluster,
-            transaction=read,
-            events=events,
-            terms=terms,
-            answer=told.answer,
-        )
 
     async def _book_page(self, page: Sequence[_Fetched], held: set[str]) -> None:
         """Book what may be booked of a page; `held` grows by the addresses that have to wait."""
-        run: list[Booking] = []
+        run: list[Booking | Everyday] = []
         for one in page:
             if self._ceilings.holds(one.open, held):
                 pass
-            elif isinstance(one.found, Booking):
+            elif isinstance(one.found, Booking | Everyday):
                 run.append(one.found)
             else:
                 held |= one.open.addresses
             if isinstance(one.found, Unreadable):
                 await self._set_unreadable(one.open, one.found)
-        results = await book_run(self._pool, self._writer, run)
-        for booking in run:
-            self._unreadable_again.pop(booking.transaction.signature, None)
+        results = await book_run(self._pool, self._writer, run, watch=self._watch)
+        if self._unreadable_again:
+            for one in page:
+                if isinstance(one.found, Booking | Everyday):
+                    self._unreadable_again.pop(one.open.signature, None)
         self._tell([event for booked in results for event in booked])
 
-    def _tell(self, booked: Sequence[Booked]) -> None:
+    def _tell(self, booked: Sequence[Told]) -> None:
         """Count all; log each, but of a long run only what a person may want to see."""
-        counts = Counter((kind_of(one.event), one.booked_as) for one in booked)
+        counts = Counter((one.kind, one.booked_as) for one in booked)
         for (kind, booked_as), count in counts.items():
             self._meters.events.labels(kind=kind, booked_as=booked_as).inc(count)
         many = len(booked) > _LOGGED_SINGLY
         for one in booked:
-            everyday = isinstance(one.event, Deposit) and one.booked_as is BookedAs.ITSELF
+            everyday = (one.kind, one.booked_as) == _EVERYDAY
             if not (many and everyday):
                 _log.info(
                     "chain_event",
-                    kind=kind_of(one.event),
+                    kind=one.kind,
                     booked_as=one.booked_as,
-                    signature=one.event.key.signature,
-                    reference=one.event.key.reference,
+                    signature=one.signature,
+                    reference=one.reference,
                 )
         if many:
-            _log.info("chain_events", events=len(booked), last=booked[-1].event.key.reference)
+            _log.info("chain_events", events=len(booked), last=booked[-1].reference)
 
     async def _set_unreadable(self, one: OpenSignature, unreadable: Unreadable) -> None:
         again = asyncio.get_running_loop().time() + self._portions.unreadable_again_seconds

@@ -31,6 +31,7 @@ from indexer.raw import (
     RawTransaction,
     Unreadable,
     read,
+    read_text,
 )
 from indexer.token import MovementKind, token_moves
 from settlement.chain.movement import ChainMoment, MovementKey, Vault
@@ -110,6 +111,11 @@ class Transaction:
         """Whether the delta check held."""
         return not self.doubted
 
+    @property
+    def credit_microusdc(self) -> int:
+        """The most that a vault of ours gains by one movement or by all of them."""
+        return max(sum(max(0, move.change(vault)) for move in self.movements) for vault in _VAULTS)
+
     def called_by(self, position: int) -> Iterator[Instruction]:
         """The direct children of the instruction at `position`, found by stack height."""
         parent = self.instructions[position]
@@ -127,7 +133,15 @@ def decode(answer: object, *, signature: str, watch: Watch) -> Transaction:
     inner instructions or stack heights, one that contradicts itself, and for a version this decoder
     does not know.
     """
-    raw = read(answer)
+    return _decode(read(answer), signature, watch)
+
+
+def decode_text(text: bytes, *, signature: str, watch: Watch) -> Transaction:
+    """`decode`, from the JSON as a node wrote it."""
+    return _decode(read_text(text), signature, watch)
+
+
+def _decode(raw: RawTransaction, signature: str, watch: Watch) -> Transaction:
     meta = _checked_meta(raw, signature)
     failed = meta.err is not None
     keys = account_keys(raw, meta)

@@ -4,7 +4,7 @@ Total over `Event`. Doors only collect operations and write rows beside them, in
 database transaction; the caller applies all operations of a chain transaction at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
@@ -75,15 +75,6 @@ async def operations_of(tx: Tx, booking: Booking, event: Event) -> list[Operatio
             return []
         case _:
             assert_never(event)
-
-
-async def operations_of_deposits(
-    tx: Tx, arrived: Sequence[tuple[ChainMoment, Deposit]]
-) -> list[list[Operation]]:
-    """The operations of many deposits, each as `operations_of` says it."""
-    return await deposits.book_deposits(
-        tx, [_vault_deposit(event, moment) for moment, event in arrived]
-    )
 
 
 async def _vault_door(

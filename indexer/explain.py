@@ -15,7 +15,7 @@ from indexer.decode import Instruction, Transaction, Watch, decode
 from indexer.memo import MEMO_PROGRAMS
 from indexer.raw import Unreadable
 from indexer.recorded import PLACE, Recorded, Row
-from indexer.store import BookedAs
+from indexer.rows import BookedAs
 from settlement.chain.movement import MovementKey
 from settlement.chain.program import TOKEN_PROGRAM
 from settlement.chain.signatures import signature_bytes

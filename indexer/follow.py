@@ -57,6 +57,7 @@ class Pace:
     start_slot: Slot = _FIRST_SLOT  # nothing of ours is older
     fetch_at_once: int = 8
     book_page: int = 200
+    long_page: int = 100  # a page of so many is read by another process
     unreadable_again_seconds: float = 30.0
 
 
@@ -121,6 +122,7 @@ class Follower:
             portions=Portions(
                 fetch_at_once=pace.fetch_at_once,
                 page=pace.book_page,
+                long=pace.long_page,
                 unreadable_again_seconds=pace.unreadable_again_seconds,
             ),
             meters=meters,

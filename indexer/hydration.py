@@ -6,6 +6,7 @@ limit needs two providers who tell the same movements: what moved is their word,
 Where they differ a third may decide; else the transaction is held back and a person is told.
 """
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from solders.pubkey import Pubkey
 
 from indexer import store
 from indexer.decode import Transaction, Watch, decode
+from indexer.everyday import Belief
 from indexer.executed import TOP_LEVEL
 from indexer.providers import Distrust, Provider, Providers
 from indexer.raw import Unreadable
@@ -23,8 +25,7 @@ from indexer.signed import Fabricated, check_signed
 from indexer.source import UNSUPPORTED_VERSION
 from indexer.store import IncidentKind
 from settlement.chain.abi import instruction_discriminator
-from settlement.chain.answers import AccountAt
-from settlement.chain.movement import Vault
+from settlement.chain.answers import AccountAt, AnswerMalformed, fields
 from settlement.chain.rpc import RpcRefused, RpcUnavailable
 from settlement.db.pool import Pool, transaction
 from settlement.money import MicroUsdc, Slot
@@ -63,13 +64,6 @@ class Telling:
         told = (read.moment.slot, read.failed, read.explained, read.movements)
         return (*told, read.instructions, read.gained)
 
-    @property
-    def credit_microusdc(self) -> int:
-        """The most that a vault of ours gains by one movement or by all of them."""
-        return max(
-            sum(max(0, move.change(vault)) for move in self.read.movements) for vault in Vault
-        )
-
     def burns_unsigned(self, program_id: Pubkey) -> bool:
         """Whether payout numbers were burned inside a call, where no signature vouches for it.
 
@@ -80,6 +74,21 @@ class Telling:
             one.height > TOP_LEVEL and one.program == program_id and one.data[:8] == _SKIP
             for one in self.read.instructions
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What one provider said of a transaction, in its own words."""
+
+    provider: str
+    text: bytes
+
+    def answer(self) -> Answer | None:
+        """The same as an answer; None when it is none."""
+        try:
+            return fields(json.loads(self.text), "transaction")
+        except (ValueError, RecursionError, AnswerMalformed):
+            return None
 
 
 class _Patience:
@@ -121,9 +130,34 @@ class Hydrator:
                 _log.info("next_provider", provider=one.name, problem=str(error))
         return await last.rpc.account(address, min_context_slot=min_context_slot)
 
-    async def believed(self, signature: str) -> Telling | None:
+    @property
+    def belief(self) -> Belief:
+        """When the word of whoever is asked first is enough."""
+        alone = self._needs_no_other
+        return Belief(
+            verify_signatures=self._rules.verify_signatures,
+            most_microusdc=None if alone else self._rules.quorum_above_microusdc,
+        )
+
+    async def heard(self, signature: str) -> Heard | None:
+        """What whoever is asked first says, believed or not; None when there is nothing to hear."""
+        if not self._patience.may_ask(signature):
+            return None
+        first = self._asked()[0]
+        try:
+            text = await first.rpc.transaction_text(signature)
+        except (RpcUnavailable, RpcRefused):
+            return None
+        return None if text is None else Heard(provider=first.name, text=text)
+
+    def found(self, signature: str) -> None:
+        """It is read: nobody waits for it any more."""
+        self._patience.found(signature)
+
+    async def believed(self, signature: str, heard: Heard | None = None) -> Telling | None:
         """A transaction as it is believed; None while nobody, or not yet enough of them, has it.
 
+        `heard` is what one of them has said of it already.
         Raises `Unreadable` when nobody tells one that can be read or two contradict each other,
         `RpcUnavailable` and `RpcRefused` when nobody answers.
         """
@@ -133,7 +167,7 @@ class Hydrator:
         trouble: Unreadable | RpcUnavailable | RpcRefused | None = None
         for provider in self._asked():
             try:
-                told = await self._ask(provider, signature)
+                told = await self._ask(provider, signature, heard)
             except (Unreadable, RpcUnavailable, RpcRefused) as error:
                 trouble = _graver(trouble, error)
                 continue
@@ -151,16 +185,23 @@ class Hydrator:
         ranked = (self._providers.lead, *self._providers.others)
         return sorted(ranked, key=lambda one: Distrust.OLD_TRANSACTIONS_ONLY in one.distrust)
 
+    @property
+    def _needs_no_other(self) -> bool:
+        return self._providers.single_source and self._rules.single_source
+
     def _needed(self, tellings: Sequence[Telling]) -> int:
-        if self._providers.single_source and self._rules.single_source:
+        if self._needs_no_other:
             return 1
-        largest = max(one.credit_microusdc for one in tellings)
+        largest = max(one.read.credit_microusdc for one in tellings)
         burned = any(one.burns_unsigned(self._watch.deployment.program_id) for one in tellings)
         return QUORUM if largest > self._rules.quorum_above_microusdc or burned else 1
 
-    async def _ask(self, provider: Provider, signature: str) -> Telling | None:
+    async def _ask(self, provider: Provider, signature: str, heard: Heard | None) -> Telling | None:
         try:
-            answer = await provider.rpc.transaction(signature)
+            said = heard if heard is not None and heard.provider == provider.name else None
+            answer = said and said.answer()
+            if answer is None:
+                answer = await provider.rpc.transaction(signature)
         except RpcRefused as refused:
             if refused.error_code == UNSUPPORTED_VERSION:
                 raise Unreadable(signature=signature, problem=refused.text) from None

@@ -67,35 +67,34 @@ select signature, state from indexer.signature
 
 -- name: record
 -- What transactions were, all at once: the answers, movements, events, and that they are final.
-with tx as (
-  select * from unnest($2::bytea[], $3::bytea[], $4::bigint[], $5::timestamptz[])
-             as tx (signature, answer, slot, block_time)
-), raw as (
+-- Movements and events say by its place in $2 which transaction they are of.
+with raw as (
   insert into indexer.raw_transaction (cluster, signature, decoder_version, answer)
-  select $1, tx.signature, $6, tx.answer from tx on conflict do nothing
+  select $1, tx.signature, $7, tx.answer
+    from unnest($2::bytea[], $3::bytea[]) as tx (signature, answer)
+  on conflict do nothing
 ), moved as (
   insert into indexer.movement (cluster, signature, outer_index, inner_index, sub_index, slot,
                                 kind, from_vault, to_vault, source, destination, amount)
-  select $1, tx.signature, m.outer_index, m.inner_index, m.sub_index, tx.slot, m.kind, m.from_vault,
-         m.to_vault, m.source, m.destination, m.amount
-    from jsonb_to_recordset($7::text::jsonb)
-         as m (of text, outer_index integer, inner_index integer, sub_index integer, kind text,
-               from_vault text, to_vault text, source text, destination text, amount numeric)
-    join tx on tx.signature = decode(m.of, 'hex')
+  select $1, ($2::bytea[])[m.n], m.outer_index, m.inner_index, m.sub_index, ($4::bigint[])[m.n],
+         m.kind, m.from_vault, m.to_vault, m.source, m.destination, m.amount::numeric
+    from unnest($8::integer[], $9::integer[], $10::integer[], $11::integer[], $12::text[],
+                $13::text[], $14::text[], $15::text[], $16::text[], $17::text[])
+         as m (n, outer_index, inner_index, sub_index, kind, from_vault, to_vault, source,
+               destination, amount)
   on conflict do nothing
 ), meant as (
   insert into indexer.event (cluster, signature, outer_index, inner_index, sub_index, kind,
                              booked_as, facts, event_at)
-  select $1, tx.signature, e.outer_index, e.inner_index, e.sub_index, e.kind, e.booked_as, e.facts,
-         tx.block_time
-    from jsonb_to_recordset($8::text::jsonb)
-         as e (of text, outer_index integer, inner_index integer, sub_index integer, kind text,
-               booked_as text, facts jsonb)
-    join tx on tx.signature = decode(e.of, 'hex')
+  select $1, ($2::bytea[])[e.n], e.outer_index, e.inner_index, e.sub_index, e.kind, e.booked_as,
+         e.facts::jsonb, ($5::timestamptz[])[e.n]
+    from unnest($18::integer[], $19::integer[], $20::integer[], $21::integer[], $22::text[],
+                $23::text[], $24::text[])
+         as e (n, outer_index, inner_index, sub_index, kind, booked_as, facts)
   on conflict do nothing
 )
 update indexer.signature
-   set state = case when signature = any ($9::bytea[]) then 'failed' else 'booked' end,
+   set state = case when signature = any ($6::bytea[]) then 'failed' else 'booked' end,
        problem = null, finished_at = clock_timestamp()
  where cluster = $1 and signature = any ($2::bytea[]);
 

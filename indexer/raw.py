@@ -116,3 +116,14 @@ def read(answer: object) -> RawTransaction:
         return msgspec.convert(answer, RawTransaction)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:  # half a surrogate is no text
         raise Unreadable(problem=str(error)[:_TOLD_CHARACTERS]) from None
+
+
+def read_text(text: bytes) -> RawTransaction:
+    """`read`, from JSON as a node wrote it."""
+    try:
+        return _TEXTS.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(problem=str(error)[:_TOLD_CHARACTERS]) from None
+
+
+_TEXTS: Final = msgspec.json.Decoder(RawTransaction)

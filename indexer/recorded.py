@@ -5,16 +5,16 @@ whoever may only read.
 """
 
 import json
-import zlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import asyncpg
 from solders.pubkey import Pubkey
 
 from indexer.decode import Watch
+from indexer.rows import unpack
 from indexer.store import SignatureState
 from settlement.chain.program import Deployment
 from settlement.chain.signatures import signature_text
@@ -105,7 +105,7 @@ async def of_signatures(
             slot=Slot(row["slot"]),
             state=SignatureState(row["state"]),
             decoder_version=row["decoder_version"],
-            answer=cast("object", json.loads(zlib.decompress(row["answer"]))),
+            answer=unpack(row["answer"]),
             movements=[_movement(one) for one in movements[signature]],
             events=[_event(one) for one in events[signature]],
         )

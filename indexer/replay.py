@@ -13,12 +13,12 @@ from typing import Final, cast
 import msgspec
 
 from indexer import recorded
-from indexer.apply import facts_of, kind_of
 from indexer.attribution import events_of
 from indexer.decode import DECODER_VERSION, Transaction, Watch, decode
 from indexer.raw import Unreadable
 from indexer.recorded import PLACE, Recorded, Row
-from indexer.store import SignatureState, movement_row, place_row
+from indexer.rows import facts_of, kind_of, movement_row, place_row
+from indexer.store import SignatureState
 from indexer.token import MovementKind
 from settlement.chain.movement import Vault
 from settlement.db.pool import Pool, reading

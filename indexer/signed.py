@@ -6,7 +6,8 @@ accounts and amounts in them cannot be made up. How it went (balances, inner ins
 it failed) is the provider's word all the same; for that, large credits ask a second provider.
 """
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Final, Literal
 
 import msgspec
 from solders.hash import Hash
@@ -86,13 +87,25 @@ def check_signed(answer: object, *, signature: str) -> None:
     Raises `Fabricated` when it is about another transaction or a signature is not over it, and
     `Unreadable` when its message cannot be built again.
     """
+    _check(lambda: msgspec.convert(answer, _Answer), signature)
+
+
+def check_signed_text(text: bytes, *, signature: str) -> None:
+    """`check_signed`, of JSON as a node wrote it."""
+    _check(lambda: _TEXTS.decode(text), signature)
+
+
+_TEXTS: Final = msgspec.json.Decoder(_Answer)
+
+
+def _check(read_answer: Callable[[], _Answer], signature: str) -> None:
     try:
-        read = msgspec.convert(answer, _Answer)
+        read = read_answer()
         message = _message(read)
         wire = to_bytes_versioned(message)
         signers = message.account_keys[: message.header.num_required_signatures]
         signatures = [Signature.from_string(text) for text in read.transaction.signatures]
-    except (ValueError, OverflowError, TypeError) as error:
+    except (ValueError, OverflowError, TypeError, RecursionError) as error:
         problem = f"its message cannot be built again: {error}"
         raise Unreadable(signature=signature, problem=problem) from None
     if not signatures or str(signatures[0]) != signature or len(signatures) != len(signers):

@@ -58,6 +58,10 @@ class Node(Protocol):
         """The raw JSON of a transaction; None proves nothing."""
         ...
 
+    async def transaction_text(self, signature: str) -> bytes | None:
+        """The same of a finalized one, as the node wrote it."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:

@@ -4,20 +4,17 @@ Inserts of the same thing again do nothing, so every step may be run twice. Sign
 here and base58 everywhere else.
 """
 
-import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-import msgspec
 from solders.pubkey import Pubkey
 
-from indexer.decode import DECODER_VERSION, Movement
+from indexer.decode import DECODER_VERSION
+from indexer.rows import Record
 from settlement.chain.answers import SignatureInfo
-from settlement.chain.movement import MovementKey
 from settlement.chain.signatures import signature_bytes, signature_text
 from settlement.db.pool import ReadConn, Tx
 from settlement.db.sql import load
@@ -26,8 +23,6 @@ from settlement.money import Slot
 
 _SQL: Final = load("indexer", "indexer.sql")
 _BEFORE_ALL: Final = -(2**31)
-# An answer is a few kilobytes: a small window packs it as well as a large one, in half the time.
-_LEVEL, _WINDOW_BITS, _MEMORY_LEVEL = 6, 13, 6
 
 
 class WrongCluster(Conflict):
@@ -44,14 +39,6 @@ class SignatureState(StrEnum):
 
 
 _OPEN: Final = frozenset({SignatureState.WANTED, SignatureState.UNREADABLE})
-
-
-class BookedAs(StrEnum):
-    """What the books took an event as."""
-
-    ITSELF = "itself"
-    UNEXPLAINED = "unexplained"  # refused as what it was: the money is booked as unexplained
-    NOTHING = "nothing"  # not even that: a person has to look
 
 
 class IncidentKind(StrEnum):
@@ -96,29 +83,6 @@ class Listed:
 
     info: SignatureInfo
     place: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class EventRow:
-    """What something meant, and what the books took it as."""
-
-    key: MovementKey
-    kind: str
-    booked_as: BookedAs
-    facts: Mapping[str, object]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """Everything that is kept of a booked transaction."""
-
-    signature: str
-    slot: Slot
-    block_time: datetime
-    failed: bool
-    answer: Mapping[str, object]
-    movements: Sequence[Movement]
-    events: Sequence[EventRow]
 
 
 async def claim_cluster(
@@ -190,10 +154,10 @@ async def open_signatures(
     ]
 
 
-async def lock_open(tx: Tx, cluster: str, signatures: Sequence[str]) -> frozenset[str]:
+async def lock_open(tx: Tx, cluster: str, signatures: Sequence[bytes]) -> frozenset[bytes]:
     """Lock signatures; which of them are still to be booked. The others, somebody has booked."""
-    rows = await tx.fetch(_SQL["lock"], cluster, [signature_bytes(one) for one in signatures])
-    return frozenset(signature_text(row["signature"]) for row in rows if row["state"] in _OPEN)
+    rows = await tx.fetch(_SQL["lock"], cluster, signatures)
+    return frozenset(row["signature"] for row in rows if row["state"] in _OPEN)
 
 
 async def set_unreadable(tx: Tx, cluster: str, signature: str, problem: str) -> None:
@@ -203,51 +167,25 @@ async def set_unreadable(tx: Tx, cluster: str, signature: str, problem: str) -> 
 
 async def record(tx: Tx, cluster: str, found: Sequence[Record]) -> None:
     """Keep what transactions were; they are final then."""
-    signatures = [signature_bytes(one.signature) for one in found]
-    by_name = [(raw.hex(), one) for raw, one in zip(signatures, found, strict=True)]
-    movements = [
-        {"of": name, **movement_row(move)} for name, one in by_name for move in one.movements
-    ]
-    events = [{"of": name, **_event(row)} for name, one in by_name for row in one.events]
+    movements = [(at, *row) for at, one in enumerate(found, 1) for row in one.movements]
+    events = [(at, *row) for at, one in enumerate(found, 1) for row in one.events]
     await tx.execute(
         _SQL["record"],
         cluster,
-        signatures,
-        [_packed(one.answer) for one in found],
+        [one.signature for one in found],
+        [one.answer for one in found],
         [one.slot for one in found],
-        [one.block_time for one in found],
+        [datetime.fromtimestamp(one.block_seconds, UTC) for one in found],
+        [one.signature for one in found if one.failed],
         DECODER_VERSION,
-        _json(movements),
-        _json(events),
-        [raw for raw, one in zip(signatures, found, strict=True) if one.failed],
+        *_columns(movements, 9),
+        [str(row[9]) for row in movements],
+        *_columns(events, 7),
     )
 
 
-def movement_row(move: Movement) -> dict[str, object]:
-    """A movement as it is kept, but for the signature and slot of its transaction."""
-    return {
-        **place_row(move.key),
-        "kind": move.kind,
-        "from_vault": move.from_vault,
-        "to_vault": move.to_vault,
-        "source": None if move.source is None else str(move.source),
-        "destination": None if move.destination is None else str(move.destination),
-        "amount": move.amount_microusdc,
-    }
-
-
-def _event(row: EventRow) -> dict[str, object]:
-    return {
-        **place_row(row.key),
-        "kind": row.kind,
-        "booked_as": row.booked_as,
-        "facts": row.facts,
-    }
-
-
-def _packed(answer: Mapping[str, object]) -> bytes:
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
-    return packer.compress(_json(answer).encode()) + packer.flush()
+def _columns(rows: Sequence[tuple[object, ...]], count: int) -> list[list[object]]:
+    return [[row[at] for row in rows] for at in range(count)]
 
 
 async def open_incident(
@@ -268,15 +206,3 @@ async def standing(conn: ReadConn, cluster: str) -> Standing:
     row = await conn.fetchrow(_SQL["standing"], cluster)
     assert row is not None, "counts are one row"
     return Standing(wanted=row["wanted"], unreadable=row["unreadable"], incidents=row["incidents"])
-
-
-def place_row(key: MovementKey) -> dict[str, object]:
-    """Where in its transaction a thing stands."""
-    return {"outer_index": key.outer, "inner_index": key.inner, "sub_index": key.sub}
-
-
-def _json(value: object) -> str:
-    try:
-        return msgspec.json.encode(value).decode()
-    except UnicodeEncodeError:  # half a character, which no honest node sends
-        return json.dumps(value, separators=(",", ":"))

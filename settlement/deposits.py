@@ -15,7 +15,7 @@ import string
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, assert_never
+from typing import Final, NamedTuple, assert_never
 from uuid import UUID
 
 from solders.pubkey import Pubkey
@@ -25,9 +25,10 @@ from settlement.chain.movement import ChainMoment, MovementKey, Vault
 from settlement.db import sql
 from settlement.db.pool import ReadConn, Tx
 from settlement.errors import Conflict, NotFound, Refused
-from settlement.ledger import accounts, postings, store
-from settlement.ledger.operations import Operation
-from settlement.money import MicroUsdc
+from settlement.ledger import accounts, deposit_road, postings, store
+from settlement.ledger.deposit_road import PlainDeposit
+from settlement.ledger.operations import Operation, TransactionKind, Writer
+from settlement.money import MicroUsdc, Slot
 
 _QUERIES: Final = sql.load("settlement", "deposits.sql")
 _BOND_CODE: Final = re.compile(rb"[A-Za-z0-9]{8}")
@@ -83,6 +84,18 @@ class VaultDeposit:
     amount_microusdc: MicroUsdc
     code: bytes | None
     source: str | None  # the paying token account; None when it was minted straight into the vault
+
+
+class Arrived(NamedTuple):
+    """A `VaultDeposit` of a run, in plain values; `reference` is its key's."""
+
+    reference: str
+    slot: Slot
+    block_time: datetime
+    vault: Vault
+    amount_microusdc: MicroUsdc
+    code: bytes | None
+    source: str | None
 
 
 async def enroll_user(tx: Tx, user_id: UUID) -> bytes:
@@ -192,6 +205,44 @@ def _deposit_operations(
             return [postings.deposit_suspended(key, moment, deposit.vault, amount, meta)]
         case _:
             assert_never(owner)
+
+
+async def book_run(tx: Tx, writer: Writer, run: Sequence[Arrived]) -> None:
+    """Book what these deposits mean, as `book_deposit` says it of each, in one call of the books.
+
+    Raises `NotEveryday` (then ask for the operations, in a new transaction) or `WriterFenced`.
+    """
+    named = {one.code for one in run if one.code is not None and one.vault is Vault.TILL}
+    owners = await owners_of_codes(tx, named)
+    await deposit_road.book(
+        tx, writer, [_plain(one, owners) for one in run if one.amount_microusdc > 0]
+    )
+
+
+def _plain(one: Arrived, owners: Mapping[bytes, UserCode | BondCode]) -> PlainDeposit:
+    owner = None
+    if one.vault is Vault.TILL and one.code is not None:
+        owner = owners.get(one.code)
+    match owner:
+        case UserCode():
+            kind, account = TransactionKind.DEPOSIT_CREDITED, accounts.user(owner.user_id)
+        case BondCode():
+            kind, account = TransactionKind.BOND_RECEIVED, accounts.bond_pending(owner.provider_id)
+        case None:
+            kind, account = TransactionKind.DEPOSIT_SUSPENDED, accounts.SUSPENSE
+        case _:
+            assert_never(owner)
+    return PlainDeposit(
+        kind=kind,
+        debit=accounts.chain_vault(one.vault),
+        credit=account,
+        amount_microusdc=one.amount_microusdc,
+        slot=one.slot,
+        event_at=one.block_time,
+        reference=one.reference,
+        source=one.source,
+        code=None if one.code is None else one.code.hex(),
+    )
 
 
 async def book_quarantine(

@@ -35,6 +35,7 @@ __all__ = ["Commitment", "RetryPolicy", "RpcClient", "RpcRefused", "RpcUnavailab
 
 # Transactions of version 1 are live: a lower ceiling makes whole blocks unreadable (chain.md §1).
 TRANSACTION_VERSION_CEILING: Final = 1
+_NULL: Final = b"null"
 
 
 class RpcClient(JsonRpc):
@@ -104,14 +105,22 @@ class RpcClient(JsonRpc):
 
         A node that has none is asked less willingly next, so asking again asks another.
         """
-        options: dict[str, object] = {
-            "encoding": "json",
-            "commitment": commitment,
-            "maxSupportedTransactionVersion": TRANSACTION_VERSION_CEILING,
-        }
-        found = await self.ask("getTransaction", [signature, options], answers.transaction)
+        asked = _transaction_asked(signature, commitment)
+        found = await self.ask("getTransaction", asked, answers.transaction)
         if found is None:
             self.prefer_another()
+        return found
+
+    async def transaction_text(self, signature: str) -> bytes | None:
+        """A finalized transaction in JSON as the node wrote it, of whatever shape; None: as above.
+
+        For who reads it in another way than as `transaction` gives it.
+        """
+        asked = _transaction_asked(signature, Commitment.FINALIZED)
+        found = await self.ask_text("getTransaction", asked)
+        if found == _NULL:
+            self.prefer_another()
+            return None
         return found
 
     async def blocks(self, first: Slot, last: Slot) -> tuple[Slot, ...]:
@@ -264,6 +273,15 @@ async def open_rpc(
     """A client with a session of its own, closed at the end."""
     async with aiohttp.ClientSession() as session:
         yield RpcClient(urls, session, retry=retry, limits=limits)
+
+
+def _transaction_asked(signature: str, commitment: Commitment) -> list[object]:
+    options = {
+        "encoding": "json",
+        "commitment": commitment,
+        "maxSupportedTransactionVersion": TRANSACTION_VERSION_CEILING,
+    }
+    return [signature, options]
 
 
 def _options(commitment: Commitment, min_context_slot: Slot | None) -> dict[str, object]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn, TypeVar
 
 import aiohttp
+import msgspec
 
 from settlement.chain import answers
 from settlement.chain.answers import AnswerMalformed
@@ -138,6 +139,30 @@ class JsonRpc:
 
         Raises `RpcUnavailable` or `RpcRefused`.
         """
+
+        def found(method: str, request_id: int, status: int, raw: bytes) -> T:
+            return read(_result(method, request_id, status, raw))
+
+        return await self._ask(method, params, found, timeout_seconds)
+
+    async def ask_text(self, method: str, params: Sequence[object]) -> bytes:
+        """Like `call`, with the JSON of the result as the node wrote it.
+
+        Raises `RpcUnavailable` or `RpcRefused`.
+        """
+        return await self._ask(method, params, _result_text, 10.0)
+
+    async def _ask(
+        self,
+        method: str,
+        params: Sequence[object],
+        read: Callable[[str, int, int, bytes], T],
+        timeout_seconds: float,
+    ) -> T:
+        """Ask until one node has answered with what `read` makes of one HTTP answer.
+
+        Raises `RpcUnavailable` or `RpcRefused`.
+        """
         loop = asyncio.get_running_loop()
         deadline_seconds = loop.time() + self._retry.total_seconds
         self._budget = min(self._retry.budget, self._budget + self._retry.earned_per_call)
@@ -147,7 +172,7 @@ class JsonRpc:
             try:
                 await _turn(node)
                 started_seconds = loop.time()
-                found = read(await self._once(node, method, params, timeout_seconds))
+                found = await self._once(node, method, params, read, timeout_seconds)
             except (_Fault, AnswerMalformed) as fault:
                 pause_seconds = self._leave_alone(node, attempt, fault)
                 late = loop.time() + pause_seconds > deadline_seconds
@@ -188,8 +213,13 @@ class JsonRpc:
         return max(0.0, self._pick(now_seconds).free_at_seconds() - now_seconds)
 
     async def _once(
-        self, node: RpcNode, method: str, params: Sequence[object], timeout_seconds: float
-    ) -> object:
+        self,
+        node: RpcNode,
+        method: str,
+        params: Sequence[object],
+        read: Callable[[str, int, int, bytes], T],
+        timeout_seconds: float,
+    ) -> T:
         request_id = next(self._ids)
         body = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": list(params)}
         timeout = aiohttp.ClientTimeout(total=timeout_seconds)
@@ -207,7 +237,7 @@ class JsonRpc:
             # Not the error's own text: it may carry the URL, and with it a key.
             raise _Fault(type(error).__name__) from error
         try:
-            return _result(method, request_id, status, raw)
+            return read(method, request_id, status, raw)
         except _Fault as fault:
             if fault.error_code in _TOO_MANY:
                 fault.rest_seconds = _retry_after_seconds(header)
@@ -270,6 +300,29 @@ def _result(method: str, request_id: int, status: int, raw: bytes) -> object:
     if "result" not in answer:
         raise _Fault("neither a result nor an error")
     return answer["result"]
+
+
+class _Envelope(msgspec.Struct):
+    """An answer whose result is left as it is; nothing that is written in it is an empty one."""
+
+    id: int
+    result: msgspec.Raw = msgspec.Raw()
+    error: object = None
+
+
+_ENVELOPES: Final = msgspec.json.Decoder(_Envelope)
+
+
+def _result_text(method: str, request_id: int, status: int, raw: bytes) -> bytes:
+    """`_result` as JSON: of a plain answer as the node wrote it, else written again."""
+    try:
+        found = _ENVELOPES.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = None
+    if found is None or found.id != request_id or found.error is not None or status != 200:
+        found = None
+    text = b"" if found is None else bytes(found.result)
+    return text or json.dumps(_result(method, request_id, status, raw)).encode()
 
 
 def _raise_error(method: str, value: object) -> NoReturn:

@@ -28,6 +28,7 @@ CALLABLE = {
     "settlement.open_account_v1": POSTING,
     "settlement.open_writer_v2": POSTING,
     "settlement.settle_v2": POSTING,
+    "settlement.book_deposits_v1": ("pod_indexer",),
     "settlement.ensure_charge_days_v1": POSTING,
     "settlement.keep_leases_v1": POSTING,
     "settlement.fence_expired_v1": ("pod_settlement",),

@@ -37,6 +37,7 @@ ROLE_OF_FILE = {
     "settlement/charges/charges.sql": "pod_coordinator",
     "settlement/cranks/cranks.sql": "pod_settlement",
     "settlement/cranks/sign.sql": "pod_signer",
+    "settlement/ledger/deposit_road.sql": "pod_indexer",
     "settlement/ledger/feed.sql": "pod_finance",
     "settlement/ledger/ledger.sql": "pod_coordinator",
     "settlement/ledger/names.sql": "pod_coordinator",

@@ -68,16 +68,27 @@ def seen(
     meta: Meta,
 ) -> Post:
     """The post for something seen on chain; its day is the block's day in UTC."""
+    return seen_as(key.reference, moment, kind, transfers, meta)
+
+
+def seen_as(
+    reference: str,
+    moment: ChainMoment,
+    kind: TransactionKind,
+    transfers: tuple[Transfer, ...],
+    meta: Meta,
+) -> Post:
+    """`seen`, by the reference of the movement's key."""
     block_time = moment.block_time.astimezone(UTC)
     return Post(
-        transaction_id=transaction_id_for(key.reference),
+        transaction_id=transaction_id_for(reference),
         kind=kind,
         transfers=transfers,
         event_at=block_time,
         effective_on=block_time.date(),
         actor=_ACTOR,
         slot=moment.slot,
-        external_ref=key.reference,
+        external_ref=reference,
         meta=meta,
     )
 

@@ -1,5 +1,6 @@
 """A node made of hand-built answers, and the follower over it. Faults are attributes."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -122,6 +123,10 @@ class FakeNode:
         if signature in self.refused:
             raise _refused(self.refused[signature])
         return None if signature in self.missing else self.answers.get(signature)
+
+    async def transaction_text(self, signature: str) -> bytes | None:
+        found = await self.transaction(signature)
+        return None if found is None else json.dumps(found).encode()
 
     async def account(self, address: Pubkey, *, min_context_slot: Slot | None = None) -> AccountAt:
         self._here("account")

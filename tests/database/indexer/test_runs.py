@@ -1,6 +1,9 @@
 """Booked in runs or one by one, killed or not, restored or not: the same rows, each once."""
 
 import asyncio
+import os
+import signal
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -15,6 +18,10 @@ from indexer.apply import book_run
 from indexer.attribution import events_of
 from indexer.decode import decode
 from indexer.doors import Booking
+from indexer.everyday import Belief
+from indexer.follow import Pace
+from indexer.reader import Reader
+from indexer.rows import as_json, unpack
 from settlement import deposits
 from settlement.chain import program
 from settlement.chain.movement import Vault
@@ -44,6 +51,7 @@ from tests.pure.transactions import (
 
 SINGLY = replace(PACE, book_page=1)
 IN_RUNS = replace(PACE, book_page=100)
+BESIDE = replace(IN_RUNS, long_page=1)  # read by another process
 # Mostly what runs are made of, and between them what breaks or refuses them.
 EVERYDAY = ("coded", "coded", "coded", "memo", "twice", "nameless", "stray", "batch", "failed")
 OTHERS = ("wrong", "out", "skip", "swept", "closed", "released", "retired")
@@ -76,21 +84,26 @@ class Place:
     cluster: str = field(default_factory=lambda: f"test-{uuid4().hex[:8]}")
     node: FakeNode = field(default_factory=FakeNode)
 
-    async def follow(self, made: Sequence[Answer], *, singly: bool) -> None:
+    async def follow(self, made: Sequence[Answer], pace: Pace) -> None:
         """Read all of it, from nothing."""
         await claim(self.desk.pool, self.cluster)
         self.node.add(*made)
         writer = await open_writer(self.desk.pool, "indexer")
-        pace = SINGLY if singly else IN_RUNS
         life = follower(self.node, self.desk.pool, writer, cluster=self.cluster, pace=pace)
         assert (await life.round()).standing.wanted == 0
 
     async def rows(self) -> dict[str, list[tuple[object, ...]]]:
         """Everything that was made of it, but for when and in which batch."""
-        return {
+        found = {
             name: [tuple(row.values()) for row in await self.desk.rows(query, self.cluster)]
             for name, query in ROWS.items()
         }
+        # An answer is kept as whoever read it wrote it: the same JSON, not always the same bytes.
+        found["answers"] = [
+            (signature, unpack(bytes.fromhex(str(packed))), version)
+            for signature, packed, version in found["answers"]
+        ]
+        return found
 
 
 async def close_account(desk: Desk) -> None:
@@ -155,19 +168,21 @@ async def test_runs_and_singles_end_in_the_same_rows(
     closed = await desk.another_user()
     await close_account(closed)
     made = mixed(desk, closed, kinds)
-    one, two = Place(desk=desk), Place(desk=desk)
-    await one.follow(made, singly=True)
-    await two.follow(made, singly=False)
-    singly, in_runs = await one.rows(), await two.rows()
+    one, two, three = Place(desk=desk), Place(desk=desk), Place(desk=desk)
+    await one.follow(made, SINGLY)
+    await two.follow(made, IN_RUNS)
+    await three.follow(made, BESIDE)
+    singly, in_runs, beside = await one.rows(), await two.rows(), await three.rows()
     for name, rows in singly.items():
         assert in_runs[name] == rows, name
+        assert beside[name] == rows, name
     assert len(singly["signatures"]) == len(kinds)
 
 
 async def test_a_run_is_one_batch_of_the_books_in_the_order_of_the_chain(desk: Desk) -> None:
     made = mixed(desk, desk, [("coded", amount) for amount in (3, 1, 4, 1, 5, 9, 2, 6)])
     place = Place(desk=desk)
-    await place.follow(made, singly=False)
+    await place.follow(made, IN_RUNS)
     rows = await desk.rows(
         "select x.batch_seq, x.ord, t.amount from settlement.txn x"
         " join settlement.transfer t using (txn_id) order by x.batch_seq, x.ord"
@@ -181,7 +196,7 @@ async def test_what_is_refused_sends_its_neighbours_one_by_one(desk: Desk) -> No
     await close_account(closed)
     place = Place(desk=desk)
     kinds = [("coded", 3), ("closed", 4), ("coded", 5)]
-    await place.follow(mixed(desk, closed, kinds), singly=False)
+    await place.follow(mixed(desk, closed, kinds), IN_RUNS)
     assert await desk.nets() == {desk.user: 8, "suspense": 4, "chain:till": -12}
     assert await desk.incidents() == ["the books refused an event"]
     assert await desk.halts() == ()
@@ -195,7 +210,7 @@ async def test_an_amount_beyond_the_books_inside_a_run_holds_nothing_up(desk: De
     )
     made = mixed(desk, desk, [("coded", 3), ("coded", 1), ("coded", 5)])
     made[1] = replace(huge, signature=made[1].signature, slot=made[1].slot)
-    await Place(desk=desk).follow(made, singly=False)
+    await Place(desk=desk).follow(made, IN_RUNS)
     assert await desk.net(desk.user) == 8
     assert await desk.incidents() == ["an amount the books cannot hold"]
 
@@ -221,21 +236,51 @@ async def bookings(desk: Desk, made: Sequence[Answer]) -> list[Booking]:
 async def test_two_who_book_overlapping_runs_book_each_once(desk: Desk) -> None:
     run = await bookings(desk, mixed(desk, desk, [("coded", 1 + n) for n in range(9)]))
     found = await asyncio.gather(
-        book_run(desk.pool, desk.writer, run[:6]),
-        book_run(desk.pool, desk.writer, run[3:]),
-        book_run(desk.pool, desk.writer, list(reversed(run))),
+        book_run(desk.pool, desk.writer, run[:6], watch=WATCH),
+        book_run(desk.pool, desk.writer, run[3:], watch=WATCH),
+        book_run(desk.pool, desk.writer, list(reversed(run)), watch=WATCH),
     )
     assert sum(len(events) for result in found for events in result) == 9
     assert await desk.net(desk.user) == 45
-    assert await book_run(desk.pool, desk.writer, run) == [()] * 9
+    assert await book_run(desk.pool, desk.writer, run, watch=WATCH) == [()] * 9
 
 
 async def test_an_older_life_books_no_run(desk: Desk) -> None:
     run = await bookings(desk, mixed(desk, desk, [("coded", 1), ("coded", 2)]))
     await open_writer(desk.pool, "indexer")
     with pytest.raises(WriterFenced):
-        await book_run(desk.pool, desk.writer, run)
+        await book_run(desk.pool, desk.writer, run, watch=WATCH)
     assert await desk.nets() == {}
+
+
+async def test_a_reader_that_dies_is_done_without(desk: Desk) -> None:
+    made = mixed(desk, desk, [("coded", 1 + n) for n in range(4)])
+    portion = [(one.signature, as_json(one.json()).encode()) for one in made]
+    belief = Belief(verify_signatures=False, most_microusdc=None)
+    async with Reader(WATCH, belief) as reader:
+        found = await reader.read(portion)
+        assert [one.deposits[0][2] for one in found if one is not None] == [1, 2, 3, 4]
+        os.kill(reader.process_id, signal.SIGKILL)
+        assert await reader.read(portion) == [None] * 4
+        assert await reader.read(portion[:1]) == [None]
+
+
+async def test_a_reader_that_cannot_be_started_is_done_without(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    place = Place(desk=desk)
+    await place.follow(mixed(desk, desk, [("coded", 1), ("coded", 2)]), BESIDE)
+    assert await desk.net(desk.user) == 3
+
+
+async def test_a_reader_ends_with_who_asks(desk: Desk) -> None:
+    belief = Belief(verify_signatures=False, most_microusdc=None)
+    async with Reader(WATCH, belief) as reader:
+        await reader.read([])
+        number = reader.process_id
+    with pytest.raises(ProcessLookupError):
+        os.kill(number, 0)
 
 
 async def test_dying_after_any_statement_of_a_run_changes_nothing(desk: Desk) -> None:
@@ -245,7 +290,7 @@ async def test_dying_after_any_statement_of_a_run_changes_nothing(desk: Desk) ->
     await close_account(closed)
     made = mixed(desk, closed, kinds)
     calm = Place(desk=desk)
-    await calm.follow(made, singly=True)
+    await calm.follow(made, SINGLY)
     place, life, deaths = Place(desk=desk), Life(), 0
     await claim(desk.pool, place.cluster)
     place.node.add(*made)
