@@ -6,7 +6,6 @@ in which the fault happens to something larger than one call.
 """
 
 import asyncio
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,20 +201,6 @@ async def test_what_becomes_of_a_fault(fault: Fault) -> None:
     assert "secret" not in str(failed.value)
     assert known.experience.faults == int(fault.blamed)
     assert fault.let_be_seconds - 1 < max(0.0, let_be_seconds) <= fault.let_be_seconds
-
-
-@pytest.mark.parametrize("fault", ON_THE_WIRE, ids=NAMES)
-async def test_who_wants_the_text_is_told_of_a_fault_the_same(fault: Fault) -> None:
-    told: list[object] = []
-    for ask in ("call", "ask_text"):
-        async with node(fault.answer) as one, open_rpc([one.url], retry=ONCE) as rpc:
-            try:
-                found = await getattr(rpc, ask)("getSlot", [])
-            except (RpcRefused, RpcUnavailable) as error:
-                told.append(f"{type(error).__name__} {error}")
-            else:
-                told.append(json.loads(found) if ask == "ask_text" else found)
-    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize("fault", ON_THE_WIRE, ids=NAMES)
