@@ -2944,7 +2944,7 @@ grant select on settlement.bond to pod_signer;
 grant update (state) on settlement.crank to pod_signer;
 grant update (signature, wire, signed_at, refusal) on settlement.crank_attempt to pod_signer;
 
--- 0025_deposits -------------------------------------------------------------------------------
+-- 0026_deposits -------------------------------------------------------------------------------
 
 -- Deposits seen on chain, many at a time, written by sets.
 -- Books posts of one transfer each that say `verb`, `kind`, `event_at` (whole seconds),
