@@ -96,6 +96,9 @@ class RawMeta(_Raw, frozen=True):
     pre_token_balances: list[RawTokenBalance] | None
     post_token_balances: list[RawTokenBalance] | None
     status: dict[str, object] | None = None
+    fee: Number | None = None
+    pre_balances: list[Number] | None = None  # lamports, in the order of keys
+    post_balances: list[Number] | None = None
     loaded_addresses: RawLoaded | None = None
 
 
