@@ -30,6 +30,7 @@ from indexer.raw import (
     RawTokenBalance,
     RawTransaction,
     Unreadable,
+    lamports,
     read,
     read_text,
 )
@@ -249,20 +250,15 @@ def _payers(
     for place, key in enumerate(keys):
         if key not in watch.payers:
             continue
-        before, after = meta.pre_balances, meta.post_balances
-        if (
-            meta.fee is None
-            or before is None
-            or after is None
-            or place >= min(len(before), len(after))
-        ):
+        told = lamports(meta)
+        if place >= min(len(told.before), len(told.after)):
             raise Unreadable(problem="the lamports of a fee payer are not all there")
         yield PayerBalance(
             payer=key,
             place=place,
-            before_lamports=before[place],
-            after_lamports=after[place],
-            fee_lamports=meta.fee if place == 0 else 0,
+            before_lamports=told.before[place],
+            after_lamports=told.after[place],
+            fee_lamports=told.fee if place == 0 else 0,
             signatures=len(raw.transaction.signatures),
         )
 

@@ -140,6 +140,16 @@ def test_an_answer_without_our_lamports_is_unreadable(missing: str) -> None:
     decode(found, signature=answer().signature, watch=WATCH)  # nobody of ours takes part
 
 
+@pytest.mark.parametrize("nonsense", [-1, 2**63, "5000", None, 0.5])
+def test_lamports_that_are_none_are_unreadable(nonsense: object) -> None:
+    for path in (("fee",), ("preBalances", 0), ("postBalances", 1)):
+        found = told(answer(), -FEE)
+        holder = found["meta"] if len(path) == 1 else found["meta"][path[0]]
+        holder[path[-1]] = nonsense
+        with pytest.raises(Unreadable):
+            decode(found, signature=answer().signature, watch=OURS)
+
+
 def test_a_list_that_ends_too_soon_is_unreadable() -> None:
     found = told(answer(), -FEE)
     found["meta"]["postBalances"] = []
