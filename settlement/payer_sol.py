@@ -14,7 +14,6 @@ from settlement.ledger.accounts import chain_sol
 from settlement.ledger.operations import Post
 from settlement.money import Lamports
 
-
 _NOTHING: Final = Lamports(0)
 
 
