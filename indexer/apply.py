@@ -33,7 +33,6 @@ from indexer.events import (
     Deposit,
     Event,
     Governed,
-    LamportsMoved,
     Outflow,
     Quarantined,
     SeizureStepped,
@@ -74,7 +73,6 @@ _STOPS_NOTHING: Final = (
     | BondHandedOver
     | SeizureStepped
     | Governed
-    | LamportsMoved
 )
 # What an event is booked as after so many refusals.
 _BY_REFUSALS: Final = (

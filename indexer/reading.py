@@ -29,7 +29,6 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str
     program_id: bytes
     mint: bytes
-    payers: list[bytes]
     verify_signatures: bool
     most_microusdc: int | None
 
@@ -40,7 +39,6 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
             cluster=watch.cluster,
             program_id=bytes(watch.deployment.program_id),
             mint=bytes(watch.deployment.mint),
-            payers=[bytes(payer) for payer in watch.payers],
             verify_signatures=belief.verify_signatures,
             most_microusdc=belief.most_microusdc,
         )
@@ -49,11 +47,7 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
     def watch(self) -> Watch:
         """What is ours."""
         program_id, mint = Pubkey.from_bytes(self.program_id), Pubkey.from_bytes(self.mint)
-        return Watch(
-            cluster=self.cluster,
-            deployment=Deployment(program_id, mint),
-            payers=frozenset(map(Pubkey.from_bytes, self.payers)),
-        )
+        return Watch(cluster=self.cluster, deployment=Deployment(program_id, mint))
 
     @property
     def belief(self) -> Belief:

@@ -36,6 +36,7 @@ from settlement.ledger.postings.lamports import (
     payer_funded,
     rent_paid,
     rent_returned,
+    transaction_key,
 )
 from settlement.ledger.postings.money_in import (
     CardFeeTooLarge,
@@ -115,6 +116,7 @@ __all__ = [
     "reversal",
     "suspense_assigned",
     "transaction_id_for",
+    "transaction_key",
     "upstream_cost_corrected",
     "upstream_paid",
     "upstream_served",
