@@ -28,6 +28,7 @@ from indexer.hydration import QUORUM
 from indexer.metrics import Meters
 from indexer.probes import GENESIS_HASHES, Prober
 from indexer.providers import Provider, Providers, open_providers
+from indexer.recorded import watch_of
 from indexer.source import Watched
 from indexer.status import Status
 from settlement.chain import program
@@ -156,7 +157,8 @@ async def _follow(parts: _Parts) -> None:
         await check_deployment(settings, parts.providers.lead)
         await claim_deployment(settings, genesis_hash, pool, watched)
         writer = await open_writer(pool, WRITER)
-        watch = Watch(cluster=settings.cluster, deployment=settings.deployment)
+        async with reading(pool) as conn:
+            watch = await watch_of(conn, settings.cluster)
         keeper = keeper_of(settings, parts.providers, pool, watched, parts.meters)
         follower = Follower(
             providers=parts.providers,

@@ -33,6 +33,7 @@ from indexer.events import (
     Deposit,
     Event,
     Governed,
+    LamportsMoved,
     Outflow,
     Quarantined,
     SeizureStepped,
@@ -73,6 +74,7 @@ _STOPS_NOTHING: Final = (
     | BondHandedOver
     | SeizureStepped
     | Governed
+    | LamportsMoved
 )
 # What an event is booked as after so many refusals.
 _BY_REFUSALS: Final = (

@@ -14,6 +14,7 @@ from indexer.claims import Claims, claim
 from indexer.decode import Movement, Transaction, Watch, difference_key
 from indexer.events import Deposit, Event, Outflow, Quarantined
 from indexer.executed import TOP_LEVEL
+from indexer.lamports import lamports_moved
 from indexer.memo import MEMO_PROGRAMS, only_code
 from indexer.token import MovementKind
 from settlement.chain.movement import MovementKey, Vault
@@ -25,7 +26,7 @@ SECOND_HALF: Final = 1_000
 
 
 def events_of(transaction: Transaction, watch: Watch) -> tuple[Event, ...]:
-    """What one transaction means, in order of execution. A failed one means nothing.
+    """What one transaction means, in order of execution. A failed one costs its fee and no more.
 
     Together the events account for every movement exactly once.
     """
@@ -42,7 +43,18 @@ def events_of(transaction: Transaction, watch: Watch) -> tuple[Event, ...]:
             claimed.append(claim(claims, position, one, own))
     code = _memo_code(transaction, claims.left, watch)
     plain = [event for move in claims.left for event in _plain(move, code)]
-    return tuple(sorted([*claimed, *plain, *_contradictions(transaction, watch)], key=_place))
+    spent = [
+        event
+        for balance in transaction.payers
+        for event in lamports_moved(
+            balance,
+            transaction.instructions,
+            cluster=watch.cluster,
+            signature=transaction.signature,
+        )
+    ]
+    doubts = _contradictions(transaction, watch)
+    return tuple(sorted([*claimed, *plain, *doubts, *spent], key=_place))
 
 
 def _place(event: Event) -> tuple[int, int, int]:

@@ -13,11 +13,11 @@ from indexer import store
 from indexer.app import LOCK, WRITER, check_deployment, claim_deployment, watched_by
 from indexer.beside import ceilings_of_stops
 from indexer.config import IndexerSettings
-from indexer.decode import Watch
 from indexer.follow import Follower, Round
 from indexer.metrics import Meters
 from indexer.probes import GENESIS_HASHES, Prober
 from indexer.providers import Providers, open_providers
+from indexer.recorded import watch_of
 from settlement.chain.rpc import RpcRefused
 from settlement.db.pool import (
     TRANSIENT,
@@ -95,11 +95,13 @@ async def _follower(settings: IndexerSettings, providers: Providers, pool: Pool)
     watched = watched_by(settings)
     await check_deployment(settings, providers.lead)
     await claim_deployment(settings, genesis_hash, pool, watched)
+    async with reading(pool) as conn:
+        watch = await watch_of(conn, settings.cluster)
     return Follower(
         providers=providers,
         pool=pool,
         writer=await open_writer(pool, WRITER),
-        watch=Watch(cluster=settings.cluster, deployment=settings.deployment),
+        watch=watch,
         watched=watched,
         pace=settings.pace,
         rules=settings.rules,

@@ -30,6 +30,7 @@ from indexer.raw import (
     RawTokenBalance,
     RawTransaction,
     Unreadable,
+    lamports,
     read,
     read_text,
 )
@@ -38,8 +39,9 @@ from settlement.chain.movement import ChainMoment, MovementKey, Vault
 from settlement.chain.program import TOKEN_PROGRAM, Deployment
 from settlement.money import Slot
 
-# 2: all instructions of the bond program; 3: what contradicts itself is refused or told.
-DECODER_VERSION: Final = 3
+# 2: all instructions of the bond program; 3: what contradicts itself is refused or told; 4: SOL of
+# our fee payers.
+DECODER_VERSION: Final = 4
 NEWEST_TRANSACTION_VERSION: Final = 1
 _VAULTS: Final = tuple(Vault)  # an enum is slow to walk
 _LARGEST_TOKEN_AMOUNT: Final = 2**64 - 1
@@ -52,10 +54,11 @@ _LATEST_SECONDS: Final = 4_102_444_800
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """What is ours on one cluster; every address follows from the deployment."""
+    """What is ours on one cluster; the vaults' addresses follow from the deployment."""
 
     cluster: str
     deployment: Deployment
+    payers: frozenset[Pubkey] = frozenset()  # whose SOL is in the books
 
     def vault(self, address: Pubkey | None) -> Vault | None:
         """Which of our vaults this token account is, if any."""
@@ -90,6 +93,18 @@ class Movement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PayerBalance:
+    """The lamports of a fee payer of ours before and after; `fee` is 0 when another paid it."""
+
+    payer: Pubkey
+    place: int  # among the transaction's keys; the first key pays the fee
+    before_lamports: int
+    after_lamports: int
+    fee_lamports: int
+    signatures: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Transaction:
     """What one finalized transaction was, and did to our vaults."""
 
@@ -105,6 +120,8 @@ class Transaction:
     balances: Mapping[Vault, tuple[int, int]]
     # Token accounts of our mint whose balance rose: more than ours means the money was for others.
     gained: frozenset[Pubkey]
+    # The SOL of our fee payers, where one takes part.
+    payers: tuple[PayerBalance, ...]
 
     @property
     def explained(self) -> bool:
@@ -178,6 +195,7 @@ def _decode(raw: RawTransaction, signature: str, watch: Watch) -> Transaction:
             if (address := watch.address(vault)) in before.keys() | after.keys()
         },
         gained=frozenset(key for key in after if after[key] > before.get(key, 0)),
+        payers=tuple(_payers(raw, meta, keys, watch)),
     )
 
 
@@ -223,6 +241,26 @@ def _balances(
         elif watch.vault(address) is not None:
             raise Unreadable(problem="a vault of ours holds another mint")
     return balances
+
+
+def _payers(
+    raw: RawTransaction, meta: RawMeta, keys: Sequence[Pubkey], watch: Watch
+) -> Iterator[PayerBalance]:
+    """What our fee payers held before and after. Other people's lamports are not looked at."""
+    for place, key in enumerate(keys):
+        if key not in watch.payers:
+            continue
+        told = lamports(meta)
+        if place >= min(len(told.before), len(told.after)):
+            raise Unreadable(problem="the lamports of a fee payer are not all there")
+        yield PayerBalance(
+            payer=key,
+            place=place,
+            before_lamports=told.before[place],
+            after_lamports=told.after[place],
+            fee_lamports=told.fee if place == 0 else 0,
+            signatures=len(raw.transaction.signatures),
+        )
 
 
 def _movements(

@@ -23,6 +23,8 @@ from indexer.events import (
     Deposit,
     Event,
     Governed,
+    LamportsMoved,
+    LamportsPurpose,
     Outflow,
     Paid,
     Quarantined,
@@ -33,7 +35,7 @@ from indexer.events import (
     Unrecognized,
 )
 from indexer.terms import Terms
-from settlement import deposits
+from settlement import deposits, payer_sol
 from settlement.bonds import lifecycle, seizure
 from settlement.chain.movement import ChainMoment, MovementKey, Vault
 from settlement.db.pool import Tx
@@ -71,6 +73,8 @@ async def operations_of(tx: Tx, booking: Booking, event: Event) -> list[Operatio
             return await _bond_money_door(tx, booking, event)
         case BondRetired() | BondRetireCancelled() | BondHandedOver() | SeizureStepped():
             return await _bond_state_door(tx, booking, event)
+        case LamportsMoved():
+            return [await _payer_door(tx, booking.moment, event)]
         case Governed() | Unrecognized():
             return []
         case _:
@@ -106,6 +110,28 @@ async def _vault_door(
             )
         case _:
             assert_never(event)
+
+
+_SPENT: Final = {
+    LamportsPurpose.FEE: payer_sol.fee_paid,
+    LamportsPurpose.RENT: payer_sol.rent_paid,
+    LamportsPurpose.RENT_RETURNED: payer_sol.rent_returned,
+    LamportsPurpose.FUNDED: payer_sol.funded,
+    LamportsPurpose.DRAWN: payer_sol.drawn,
+}
+
+
+async def _payer_door(tx: Tx, moment: ChainMoment, event: LamportsMoved) -> Operation:
+    return await _SPENT[event.purpose](
+        tx,
+        payer_sol.PayerMoved(
+            key=event.key,
+            moment=moment,
+            payer_address=str(event.payer),
+            amount_lamports=event.amount_lamports,
+            priority_lamports=event.priority_lamports,
+        ),
+    )
 
 
 async def _bond_to_till(
@@ -276,7 +302,7 @@ def changes_of(event: Event) -> list[tuple[MovementKey, Vault, int]]:
             return _between(event.key, Vault.BOND, Vault.TILL, event.amount_microusdc)
         case BondRetired() | BondRetireCancelled() | BondHandedOver() | SeizureStepped():
             return []
-        case Skipped() | Governed() | Unrecognized():
+        case Skipped() | Governed() | LamportsMoved() | Unrecognized():
             return []
         case _:
             return [(event.key, *_change(event))]

@@ -6,13 +6,14 @@ often it is read. When it happened stands beside it, in the transaction.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from solders.pubkey import Pubkey
 
 from settlement.bonds.rules import SeizureStep
 from settlement.chain import program
 from settlement.chain.movement import MovementKey, Vault
-from settlement.money import MicroUsdc
+from settlement.money import Lamports, MicroUsdc
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +189,27 @@ class Governed:
     given: program.GovernanceInstruction | program.ApprovePay | program.RecoverStray
 
 
+class LamportsPurpose(StrEnum):
+    """What lamports of a fee payer moved for; each has a posting of its own."""
+
+    FEE = "fee"
+    RENT = "rent"
+    RENT_RETURNED = "rent_returned"
+    FUNDED = "funded"
+    DRAWN = "drawn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LamportsMoved:
+    """One purpose's share of what a transaction did to a fee payer's SOL."""
+
+    key: MovementKey
+    payer: Pubkey
+    purpose: LamportsPurpose
+    amount_lamports: Lamports
+    priority_lamports: Lamports  # of a fee; else 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Unrecognized:
     """Our program did something this version does not know. Its movements are booked anyway."""
@@ -213,5 +235,6 @@ Event = (
     | Outflow
     | Quarantined
     | Governed
+    | LamportsMoved
     | Unrecognized
 )

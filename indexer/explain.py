@@ -43,6 +43,7 @@ DOORS: Final[Mapping[str, str]] = {
     "bond_retire_cancelled": _LIFECYCLE,
     "bond_handed_over": _LIFECYCLE,
     "seizure_stepped": _SEIZURE,
+    "lamports_moved": "settlement.payer_sol",
     "governed": _NOTHING,
     "unrecognized": _NOTHING,
 }

@@ -96,6 +96,11 @@ class RawMeta(_Raw, frozen=True):
     pre_token_balances: list[RawTokenBalance] | None
     post_token_balances: list[RawTokenBalance] | None
     status: dict[str, object] | None = None
+    # Lamports, in the order of keys. Read only where a fee payer of ours takes part (`lamports`):
+    # what is said of other people's SOL is no reason to doubt the rest.
+    fee: object = None
+    pre_balances: object = None
+    post_balances: object = None
     loaded_addresses: RawLoaded | None = None
 
 
@@ -108,6 +113,23 @@ class RawTransaction(_Raw, frozen=True):
     transaction: RawSigned
     meta: RawMeta | None
     transaction_index: Number | None = None
+
+
+class RawLamports(msgspec.Struct, frozen=True):
+    """The fee, and every key's lamports before and after."""
+
+    fee: Number
+    before: list[Number]
+    after: list[Number]
+
+
+def lamports(meta: RawMeta) -> RawLamports:
+    """What a transaction did to everybody's SOL. Raises `Unreadable` when it does not say."""
+    told = {"fee": meta.fee, "before": meta.pre_balances, "after": meta.post_balances}
+    try:
+        return msgspec.convert(told, RawLamports)
+    except msgspec.ValidationError as error:
+        raise Unreadable(problem=f"lamports: {error}"[:_TOLD_CHARACTERS]) from None
 
 
 def read(answer: object) -> RawTransaction:

@@ -29,6 +29,7 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str
     program_id: bytes
     mint: bytes
+    payers: list[bytes]
     verify_signatures: bool
     most_microusdc: int | None
 
@@ -39,6 +40,7 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
             cluster=watch.cluster,
             program_id=bytes(watch.deployment.program_id),
             mint=bytes(watch.deployment.mint),
+            payers=[bytes(payer) for payer in watch.payers],
             verify_signatures=belief.verify_signatures,
             most_microusdc=belief.most_microusdc,
         )
@@ -47,7 +49,11 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
     def watch(self) -> Watch:
         """What is ours."""
         program_id, mint = Pubkey.from_bytes(self.program_id), Pubkey.from_bytes(self.mint)
-        return Watch(cluster=self.cluster, deployment=Deployment(program_id, mint))
+        return Watch(
+            cluster=self.cluster,
+            deployment=Deployment(program_id, mint),
+            payers=frozenset(map(Pubkey.from_bytes, self.payers)),
+        )
 
     @property
     def belief(self) -> Belief:

@@ -52,7 +52,7 @@ class Recorded:
 
 
 async def watch_of(conn: ReadConn, cluster: str | None) -> Watch:
-    """What is ours on a cluster; on the only one where none is named.
+    """What is ours on a cluster; on the only one where none is named. Fee payers of old count.
 
     Raises `NoClusterRecorded` or `ClusterAmbiguous`.
     """
@@ -62,7 +62,11 @@ async def watch_of(conn: ReadConn, cluster: str | None) -> Watch:
     if len(rows) > 1:
         raise ClusterAmbiguous(known=", ".join(row["cluster"] for row in rows))
     program_id, mint = (Pubkey.from_string(rows[0][name]) for name in ("program_id", "mint"))
-    return Watch(cluster=rows[0]["cluster"], deployment=Deployment(program_id, mint))
+    return Watch(
+        cluster=rows[0]["cluster"],
+        deployment=Deployment(program_id, mint),
+        payers=frozenset(Pubkey.from_string(payer) for payer in rows[0]["payers"]),
+    )
 
 
 async def count(

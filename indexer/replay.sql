@@ -1,8 +1,11 @@
 -- name: replayed_cluster
 -- The chain and deployment of a cluster; of the only one where none is named.
-select cluster, program_id, mint from indexer.cluster
- where $1::text is null or cluster = $1::text
- order by cluster limit 2;
+select c.cluster, c.program_id, c.mint,
+       array(select w.address from indexer.watched w
+              where w.cluster = c.cluster and w.purpose = 'fee_payer') as payers
+  from indexer.cluster c
+ where $1::text is null or c.cluster = $1::text
+ order by c.cluster limit 2;
 
 -- name: recorded_page
 -- Signatures up to a slot whose answer is kept, in the order of slots, after a place in it.

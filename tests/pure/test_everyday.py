@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -33,6 +34,7 @@ from tests.pure.transactions import (
     WATCH,
     answer,
     deposit,
+    key,
     memo,
     transfer,
 )
@@ -158,8 +160,9 @@ def test_what_comes_back_over_the_pipe_is_what_was_read() -> None:
 
 def test_the_beginning_says_all_of_it() -> None:
     for belief in (SEEING, Belief(verify_signatures=False, most_microusdc=MicroUsdc(7))):
-        told = msgspec.msgpack.decode(frame(Beginning.of(WATCH, belief))[4:], type=Beginning)
-        assert (told.watch, told.belief) == (WATCH, belief)
+        ours = replace(WATCH, payers=frozenset({key("payer"), key("another payer")}))
+        told = msgspec.msgpack.decode(frame(Beginning.of(ours, belief))[4:], type=Beginning)
+        assert (told.watch, told.belief) == (ours, belief)
 
 
 def test_it_ends_wherever_nobody_asks_any_more() -> None:

@@ -308,7 +308,7 @@ def test_only_a_child_is_swept() -> None:
 
 
 def test_a_fee_is_the_transactions_and_its_priority_part_is_told() -> None:
-    key = postings.transaction_key("localnet", "5sig")
+    key = MovementKey(cluster="localnet", signature="5sig", outer=-1)
     post = postings.network_fee_paid(key, MOMENT, PAYER, Lamports(7_000), Lamports(2_000))
     assert post.external_ref == "chain:localnet:5sig:-1:-1:0"
     assert post.meta == {"priority_lamports": 2_000}

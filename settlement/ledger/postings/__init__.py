@@ -36,7 +36,6 @@ from settlement.ledger.postings.lamports import (
     payer_funded,
     rent_paid,
     rent_returned,
-    transaction_key,
 )
 from settlement.ledger.postings.money_in import (
     CardFeeTooLarge,
@@ -116,7 +115,6 @@ __all__ = [
     "reversal",
     "suspense_assigned",
     "transaction_id_for",
-    "transaction_key",
     "upstream_cost_corrected",
     "upstream_paid",
     "upstream_served",

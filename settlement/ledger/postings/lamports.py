@@ -1,23 +1,13 @@
 """The fee payers' SOL: where it comes from and what it is spent on, in lamports. Pure.
 
-It is booked as seen on chain, like the vaults. A transaction's fee belongs to none of its
-instructions: its movement is the transaction itself (`transaction_key`).
+It is booked as seen on chain, like the vaults.
 """
-
-from typing import Final
 
 from settlement.chain.movement import ChainMoment, MovementKey
 from settlement.ledger.accounts import FUNDING_SOL, NETWORK_FEES, RENT, chain_sol
 from settlement.ledger.operations import Post, TransactionKind
 from settlement.ledger.postings.entry import NOTHING_MORE, Meta, move, seen
 from settlement.money import Lamports
-
-_NO_INSTRUCTION: Final = -1
-
-
-def transaction_key(cluster: str, signature: str) -> MovementKey:
-    """The name of what a transaction as a whole moved: its fee."""
-    return MovementKey(cluster=cluster, signature=signature, outer=_NO_INSTRUCTION)
 
 
 def payer_funded(
