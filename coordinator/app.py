@@ -19,7 +19,7 @@ import structlog
 import uvicorn
 
 from coordinator import store
-from coordinator.api.desk import Desk, Payments
+from coordinator.api.desk import Desk, Payments, Withdrawing
 from coordinator.api.front import Front, control_plane
 from coordinator.api.inference import Inference
 from coordinator.api.payments.state import PaymentChain, open_payment_chain
@@ -112,6 +112,10 @@ def assemble(
         sessions=sessions,
         registrations=SlidingWindow(settings.http.register_per_minute),
         payments=Payments(chain=chain, callers=SlidingWindow(settings.http.payments_per_minute)),
+        withdrawing=Withdrawing(
+            limits=settings.withdrawals,
+            callers=SlidingWindow(settings.http.withdrawals_per_minute),
+        ),
     )
     inference = Inference(
         callers=callers, dispatch=dispatch, clock=clock, metrics=metrics, limits=settings.http

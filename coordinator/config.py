@@ -1,6 +1,7 @@
 """The coordinator's settings, read once from the environment and the settings file."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from solders.pubkey import Pubkey
 
@@ -11,7 +12,9 @@ from coordinator.order import Limits
 from settlement.chain.program import Deployment
 from settlement.charges import LeaseTerms
 from settlement.ledger.writer import BATCH_SIZE
+from settlement.money import MicroUsdc
 from settlement.settings import Address, SettingInvalid, SettingsReader
+from settlement.withdrawals import WithdrawalLimits
 
 DEFAULT_LISTEN = "127.0.0.1:8402"
 
@@ -29,6 +32,7 @@ class CoordinatorSettings:
     limits: Limits
     timing: Timing
     leases: LeaseTerms = field(default_factory=LeaseTerms)
+    withdrawals: WithdrawalLimits = field(default_factory=WithdrawalLimits)
     books_batch: int = BATCH_SIZE  # operations a commit at most; 1: each its own transaction
     pool_size: int
     grace_seconds: int
@@ -48,6 +52,7 @@ def read(reader: SettingsReader) -> CoordinatorSettings:
         limits=_limits(reader),
         timing=_timing(reader),
         leases=_leases(reader),
+        withdrawals=_withdrawals(reader),
         books_batch=reader.integer("POD_COORDINATOR_BOOKS_BATCH", BATCH_SIZE, least=1),
         pool_size=reader.integer("POD_COORDINATOR_POOL_SIZE", 12, least=6),
         grace_seconds=reader.integer("POD_COORDINATOR_GRACE_SECONDS", 5),
@@ -88,6 +93,9 @@ def _http(reader: SettingsReader) -> HttpLimits:
     return HttpLimits(
         register_per_minute=reader.integer("POD_COORDINATOR_REGISTER_PER_MINUTE", 10, least=1),
         payments_per_minute=reader.integer("POD_COORDINATOR_PAYMENTS_PER_MINUTE", 120, least=1),
+        withdrawals_per_minute=reader.integer(
+            "POD_COORDINATOR_WITHDRAWALS_PER_MINUTE", 30, least=1
+        ),
         requests_per_minute=reader.integer("POD_COORDINATOR_REQUESTS_PER_MINUTE", 60_000, least=1),
         requests_at_once=reader.integer("POD_COORDINATOR_REQUESTS_AT_ONCE", 512, least=1),
     )
@@ -106,6 +114,29 @@ def _leases(reader: SettingsReader) -> LeaseTerms:
         # The most that is set aside for one user ahead of need, and how long it is.
         cap_microusdc=reader.integer("POD_COORDINATOR_LEASE_MICROUSDC", 5_000_000, least=1),
         lifetime_seconds=reader.integer("POD_COORDINATOR_LEASE_SECONDS", 600, least=10),
+    )
+
+
+def _withdrawals(reader: SettingsReader) -> WithdrawalLimits:
+    """What an operator and a user may take out; docs/withdrawals.md tells what each is for."""
+
+    def amount(name: str, default: MicroUsdc, *, least: int = 1) -> MicroUsdc:
+        return MicroUsdc(reader.integer(f"POD_WITHDRAWAL_{name}_MICROUSDC", default, least=least))
+
+    def seconds(name: str) -> timedelta:
+        return timedelta(seconds=reader.integer(f"POD_WITHDRAWAL_{name}_SECONDS", 0))
+
+    usual = WithdrawalLimits()
+    days = reader.integer("POD_WITHDRAWAL_NEWCOMER_DAYS", usual.newcomer_for.days)
+    return WithdrawalLimits(
+        smallest_microusdc=amount("SMALLEST", usual.smallest_microusdc),
+        daily_microusdc=amount("DAILY", usual.daily_microusdc),
+        newcomer_daily_microusdc=amount("NEWCOMER_DAILY", usual.newcomer_daily_microusdc, least=0),
+        newcomer_for=timedelta(days=days),
+        second_approval_microusdc=amount("SECOND_APPROVAL", usual.second_approval_microusdc),
+        user_daily_microusdc=amount("USER_DAILY", usual.user_daily_microusdc, least=0),
+        first_use_delay=seconds("FIRST_USE_DELAY"),
+        changed_delay=seconds("CHANGED_DELAY"),
     )
 
 

@@ -17,6 +17,7 @@ class HttpLimits:
 
     register_per_minute: int = 10
     payments_per_minute: int = 120
+    withdrawals_per_minute: int = 30
     requests_per_minute: int = 60_000
     requests_at_once: int = 512
     body_bytes: int = 8 * 1024 * 1024

@@ -5,6 +5,7 @@ per million tokens. Rounding is decided here once: a gross is rounded up, the tr
 rounded down, so the operator never gets less than the stated share of what the user paid.
 """
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import NewType
@@ -23,6 +24,10 @@ BASIS_POINTS = 10_000
 TREASURY_SPLIT_BPS = 2_000
 # Postgres bigint; a chain amount above it is quarantined, an API amount above it is refused.
 LARGEST_AMOUNT_MICROUSDC = MicroUsdc(2**63 - 1)
+# A number as people write it; Python's own reading would take more (underscores, other digits).
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+_LARGEST_POWER = 20
+_SHOWN = 80
 
 
 class InvalidAmount(Refused):
@@ -74,16 +79,24 @@ def parse_usdc(amount_usdc: Decimal | int | str, *, field: str) -> MicroUsdc:
     Raises `InvalidAmount` naming `field` for zero, negative or fractional microunits, for numbers
     that are not finite, and for anything of 2^63 microunits or more.
     """
+    if isinstance(amount_usdc, str) and not _NUMBER.fullmatch(amount_usdc.strip()):
+        raise InvalidAmount(field=field, got=amount_usdc[:_SHOWN])
     try:
         dollars = Decimal(amount_usdc)
     except (InvalidOperation, ValueError, TypeError):
-        raise InvalidAmount(field=field, got=str(amount_usdc)) from None
-    if not dollars.is_finite() or dollars.adjusted() > 20:
-        raise InvalidAmount(field=field, got=str(amount_usdc))
-    scaled = dollars.scaleb(USDC_DECIMALS)
-    if scaled != scaled.to_integral_value():
-        raise InvalidAmount(field=field, got=str(amount_usdc))
-    return positive_amount(int(scaled), field=field)
+        raise InvalidAmount(field=field, got=str(amount_usdc)[:_SHOWN]) from None
+    if not dollars.is_finite() or dollars.adjusted() > _LARGEST_POWER:
+        raise InvalidAmount(field=field, got=str(amount_usdc)[:_SHOWN])
+    # By its digits: arithmetic would round what is longer than the context's precision.
+    negative, digits, exponent = dollars.as_tuple()
+    assert isinstance(exponent, int), "a finite number has one"
+    power = exponent + USDC_DECIMALS
+    too_fine = digits[power:] if power < 0 else ()
+    if any(too_fine) or (len(digits) < -power and any(digits)):
+        raise InvalidAmount(field=field, got=str(amount_usdc)[:_SHOWN])
+    whole = int("".join(map(str, digits[: len(digits) + min(power, 0)])) or "0")
+    scaled = whole * 10 ** max(power, 0)
+    return positive_amount(-scaled if negative else scaled, field=field)
 
 
 def positive_amount(amount: int, *, field: str) -> MicroUsdc:

@@ -34,13 +34,13 @@ async def withdraw(stage: Stage, operator: Operator) -> None:
     asked = await operator.api.post("/v1/host/withdraw", body)
     path = f"/v1/host/withdrawals/{asked['withdrawal_id']}"
 
-    async def confirmed() -> str | None:
+    async def paid() -> str | None:
         now = await operator.api.get(path)
-        if now["status"] == "cancelled":
-            raise StoryFailed(f"the withdrawal was cancelled: {now['reason']}")
-        return str(now["signature"]) if now["status"] == "confirmed" else None
+        if now["state"] in ("cancelled", "failed"):
+            raise StoryFailed(f"the withdrawal was not paid: {now['reasons']}")
+        return str(now["signature"]) if now["state"] == "final" else None
 
-    signature = await until("the withdrawal to be confirmed", confirmed)
+    signature = await until("the withdrawal to be final", paid)
     account = program.associated_token_address(destination, stage.deployment.mint)
     arrived = await token_units(stage.rpc, account)
     if arrived != amount:

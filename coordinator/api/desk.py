@@ -19,6 +19,7 @@ from settlement.charges import Charges
 from settlement.clock import Clock
 from settlement.db.pool import Pool
 from settlement.ledger.operations import Writer
+from settlement.withdrawals import WithdrawalLimits
 
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -45,6 +46,14 @@ class Payments:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Withdrawing:
+    """The rules of withdrawals, and how often one owner may ask for one."""
+
+    limits: WithdrawalLimits
+    callers: SlidingWindow
+
+
+@dataclass(frozen=True, kw_only=True)
 class Desk:
     """Everything a route may need; built once, in app.py."""
 
@@ -58,6 +67,7 @@ class Desk:
     sessions: Sessions
     registrations: SlidingWindow
     payments: Payments
+    withdrawing: Withdrawing
 
 
 def desk_of(request: Request) -> Desk:

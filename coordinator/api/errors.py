@@ -17,6 +17,7 @@ from coordinator.transcode.request import BodyInvalid
 from settlement.charges import InsufficientBalance
 from settlement.db.pool import TRANSIENT, DatabaseUnavailable
 from settlement.errors import Conflict, NotFound, PodError, Refused, Unavailable
+from settlement.withdrawals import UserWithdrawalsOff
 
 _BY_LEAF: dict[type[PodError], tuple[int, str]] = {
     callers.TokenMalformed: (401, "unauthorized"),
@@ -36,6 +37,7 @@ _BY_LEAF: dict[type[PodError], tuple[int, str]] = {
     pairings.PairCodeUnknown: (404, "not_found"),
     conclude.AnswerUnsettled: (503, "unavailable"),
     refusals.NotTheBeneficiary: (403, "forbidden"),
+    UserWithdrawalsOff: (403, "forbidden"),
     refusals.NoUsdcAccount: (402, "insufficient_funds"),
     refusals.UsdcAccountFrozen: (402, "insufficient_funds"),
     refusals.TooLittleUsdc: (402, "insufficient_funds"),

@@ -21,6 +21,7 @@ from coordinator.api import (
     standing,
     status,
     users,
+    withdrawals,
 )
 from coordinator.api.body import ClientGone, Receive, Scope, Send
 from coordinator.api.desk import Desk
@@ -59,7 +60,7 @@ def control_plane(desk: Desk, metrics: Metrics) -> FastAPI:
     app = FastAPI(title="podledger coordinator", version=status.VERSION, redirect_slashes=False)
     app.state.desk = desk
     app.state.metrics = metrics
-    for each in (users, pairing, hosts, standing, payment_requests, status):
+    for each in (users, pairing, hosts, standing, withdrawals, payment_requests, status):
         app.include_router(each.router)
     app.add_exception_handler(PodError, _told)
     for kind in TRANSIENT:

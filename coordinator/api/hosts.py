@@ -1,8 +1,7 @@
-"""The supply side: enroll, balance, withdraw, transactions (wire.md §4)."""
+"""The supply side: enroll, balance, transactions (wire.md §4)."""
 
 import secrets
 import string
-from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
@@ -18,13 +17,12 @@ from coordinator.callers import HOST_TOKEN_PREFIX
 from coordinator.identities import BOND_PREFIX, ENROLLMENT_PREFIX
 from coordinator.store import NewHost
 from coordinator.transcode.request import BodyInvalid
-from settlement import deposits, withdrawals
+from settlement import deposits
 from settlement.clock import new_id
 from settlement.db.pool import reading, transaction
 from settlement.ledger import accounts
 from settlement.ledger.store import balance
-from settlement.money import Split, format_usdc, parse_usdc, split_gross
-from settlement.withdrawals import WithdrawalRequest
+from settlement.money import Split, split_gross
 
 router = APIRouter(prefix="/v1/host", tags=["hosts"])
 
@@ -40,13 +38,6 @@ class Enrollment(msgspec.Struct, kw_only=True):
     display_name: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
     wallet: Annotated[str, msgspec.Meta(min_length=32, max_length=44)]
     contact_email: Annotated[str, msgspec.Meta(max_length=254)] | None = None
-
-
-class Withdrawal(msgspec.Struct, kw_only=True):
-    """How many dollars go where."""
-
-    amount_usdc: Decimal
-    destination: Annotated[str, msgspec.Meta(min_length=32, max_length=44)]
 
 
 @router.post("/enroll", summary="Become an operator", openapi_extra=schema_of(Enrollment))
@@ -107,53 +98,6 @@ async def show_balance(request: Request) -> Response:
             "withdrawable_usdc_balance": max(0, now.available_microusdc),
         }
     )
-
-
-@router.post("/withdraw", summary="Send earnings to a wallet", openapi_extra=schema_of(Withdrawal))
-async def withdraw(request: Request) -> Response:
-    """`amount_usdc` is in dollars. With an `Idempotency-Key`, asking again pays once."""
-    desk = desk_of(request)
-    host, _ = await desk.callers.host(request.headers.get("authorization"))
-    asked = await json_of(request, Withdrawal)
-    made = await withdrawals.submit(
-        desk.pool,
-        desk.writer,
-        WithdrawalRequest(
-            provider_id=host.provider_id,
-            amount_microusdc=parse_usdc(asked.amount_usdc, field="amount_usdc"),
-            destination=asked.destination,
-            idempotency_key=request.headers.get("idempotency-key"),
-        ),
-        deployment=desk.shop.deployment,
-        clock=desk.clock,
-    )
-    return told(_withdrawal(made))
-
-
-@router.get("/withdrawals/{withdrawal_id}", summary="Where a withdrawal stands")
-async def show_withdrawal(request: Request, withdrawal_id: str) -> Response:
-    """`requested`, `broadcast`, `confirmed`, or why not."""
-    desk = desk_of(request)
-    host, _ = await desk.callers.host(request.headers.get("authorization"))
-    wanted = _id(withdrawal_id, field="withdrawal_id")
-    async with reading(desk.pool) as conn:
-        found = await withdrawals.status(conn, wanted)
-    if found.provider_id != host.provider_id:
-        raise withdrawals.UnknownWithdrawal(withdrawal_id=withdrawal_id)
-    return told(_withdrawal(found))
-
-
-def _withdrawal(made: withdrawals.Withdrawal) -> dict[str, object]:
-    return {
-        "withdrawal_id": str(made.withdrawal_id),
-        "status": made.status.value,
-        "amount_usdc": format_usdc(made.amount_microusdc),
-        "amount_microusdc": made.amount_microusdc,
-        "destination": made.destination,
-        "requested_at": made.requested_at.isoformat(),
-        "signature": made.signature,
-        "reason": made.reason,
-    }
 
 
 def _id(text: str, *, field: str) -> UUID:

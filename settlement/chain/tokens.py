@@ -15,7 +15,9 @@ from settlement.chain.program import TOKEN_PROGRAM
 from settlement.errors import Refused
 from settlement.money import Slot
 
+TOKEN_2022_PROGRAM: Final = Pubkey.from_string("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")
 TOKEN_ACCOUNT_SIZE: Final = 165
+MINT_SIZE: Final = 82
 _STATE_AT: Final = 108
 
 

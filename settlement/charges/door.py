@@ -199,6 +199,12 @@ class Charges:
         """What the user has now, but for what running requests have reserved."""
         return await self._keeper(user_id).spendable()
 
+    async def give_back(self, user_id: UUID) -> None:
+        """Give back what is set aside for the user and no request uses."""
+        keeper = self._keepers.get(accounts.user(user_id))
+        if keeper is not None:
+            await keeper.close()
+
     @property
     def reserved_microusdc(self) -> int:
         """What running requests have reserved, all together."""

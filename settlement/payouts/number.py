@@ -5,6 +5,7 @@ that the indexer saw used up by somebody else (an admin's skip, a payment from b
 restored) are passed over.
 """
 
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -28,13 +29,13 @@ class AnotherDeployment(Conflict):
     """These books number the payouts of another program."""
 
 
-async def number_waiting(pool: Pool, *, till: Till, deployment: Deployment) -> int:
-    """Number what was requested; says how many. Stops where the program's window ends."""
+async def number_waiting(pool: Pool, *, till: Till, deployment: Deployment, now: datetime) -> int:
+    """Number what may go by now; says how many. Stops where the program's window ends."""
     async with transaction(pool) as tx:
         following = max(await _next_number(tx, till, deployment), till.payouts.base)
         gone = {row["sequence"] for row in await tx.fetch(_SQL["numbers_gone"], following)}
         numbered: dict[UUID, tuple[int, str]] = {}
-        for row in await tx.fetch(_SQL["requested"], _AT_ONCE):
+        for row in await tx.fetch(_SQL["requested"], _AT_ONCE, now):
             while following in gone or till.payouts.is_used(following):
                 following += 1
             if not till.payouts.in_window(following):

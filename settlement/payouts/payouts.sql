@@ -16,8 +16,9 @@ update settlement.payout_counter set next_sequence = $1;
 select sequence from settlement.payout_number_gone where sequence >= $1;
 
 -- name: requested
--- Payouts that may have a number now, oldest first, locked.
-select * from settlement.payout where state = 'requested'
+-- Payouts that may have a number at this moment, oldest first, locked.
+select * from settlement.payout
+ where state = 'requested' and (not_before is null or not_before <= $2)
  order by requested_at, payout_id limit $1 for update;
 
 -- name: give_numbers
@@ -27,10 +28,10 @@ update settlement.payout p
   from unnest($1::uuid[], $2::bigint[], $3::text[]) as n (payout_id, sequence, destination_account)
  where p.payout_id = n.payout_id and p.state = 'requested' returning p.payout_id;
 
--- name: approve
--- A person lets a payout go on.
-update settlement.payout set state = 'requested', approved_by = $2, approved_at = $3
- where payout_id = $1 and state = 'awaiting_approval' returning state;
+-- name: refuse
+-- A person refuses what has no number yet; its hold is voided in the same transaction.
+update settlement.payout set state = 'cancelled', cancel_reason = $2, refused_by = $3
+ where payout_id = $1 and state in ('awaiting_approval', 'requested') returning state;
 
 -- name: counts
 -- How many payouts stand where, and since when the oldest waits.

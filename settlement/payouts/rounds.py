@@ -83,7 +83,9 @@ class Rounds:
                 expired=expired,
             )
         expired += await break_up(road)
-        numbered = await number_waiting(road.pool, till=till, deployment=road.deployment)
+        numbered = await number_waiting(
+            road.pool, till=till, deployment=road.deployment, now=road.clock.now()
+        )
         built = await build_waiting(road, till)
         if built and self._nudge is not None:
             await self._nudge()

@@ -14,7 +14,7 @@ from settlement.db.pool import Tx
 from settlement.db.sql import load
 from settlement.ledger.operations import AccountName
 from settlement.money import MicroUsdc
-from settlement.payouts.intent import Intent
+from settlement.payouts.intent import DestinationKind, Intent
 from settlement.payouts.states import PayoutEvent, PayoutKind, PayoutState, after
 
 _SQL = load("settlement.payouts", "life.sql")
@@ -48,6 +48,8 @@ def intent_of(row: asyncpg.Record) -> Intent:
         state=PayoutState(row["state"]),
         sequence=row["sequence"],
         skip_reason=row["skip_reason"],
+        user_id=row["user_id"],
+        destination_kind=DestinationKind(row["destination_kind"]),
     )
 
 

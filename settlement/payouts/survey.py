@@ -6,28 +6,42 @@ plain reason, before a fee is spent. The program checks all of it again.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, assert_never
+from typing import Protocol, assert_never
 
 from solders.pubkey import Pubkey
 
-from settlement.chain.answers import Account, AccountAt, LatestBlockhash
-from settlement.chain.program import (
-    SYSTEM_PROGRAM,
-    TOKEN_PROGRAM,
-    Config,
-    Deployment,
-    Payouts,
-    UnknownAccount,
-    decode_account,
-)
-from settlement.chain.tokens import NotATokenAccount, TokenAccount, TokenState, token_account
+from settlement.chain.answers import AccountAt, LatestBlockhash
+from settlement.chain.program import Config, Deployment, Payouts, UnknownAccount, decode_account
+from settlement.chain.tokens import NotATokenAccount, TokenAccount, token_account
 from settlement.errors import Unavailable
 from settlement.money import BlockHeight, Lamports, MicroUsdc
+from settlement.payouts.destinations import (
+    ACCOUNTS_OPENED_FOR_ONE_WALLET,
+    Payable,
+    Standing,
+    Unpayable,
+    Verdict,
+    addresses,
+    named_owner,
+    verdict,
+)
 from settlement.payouts.intent import Intent, destination_account
 from settlement.payouts.states import PayoutKind
 
-# A wallet that keeps closing its token account would harvest our rent (chain.md P19).
-ACCOUNTS_OPENED_FOR_ONE_WALLET: Final = 2
+__all__ = [
+    "ACCOUNTS_OPENED_FOR_ONE_WALLET",
+    "AccountReader",
+    "Payable",
+    "PayoutChain",
+    "Till",
+    "TillUnreadable",
+    "Unpayable",
+    "Verdict",
+    "judge",
+    "look_at",
+    "read_payer",
+    "read_till",
+]
 
 
 class AccountReader(Protocol):
@@ -66,23 +80,6 @@ class Till:
         return self.config.parameters.bond_amount_microusdc
 
 
-@dataclass(frozen=True, kw_only=True)
-class Payable:
-    """It can be paid; the wallet's token account has to be opened first, or not."""
-
-    creates_account: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unpayable:
-    """It can never be paid like this: burn the number and give the money back."""
-
-    reason: str
-
-
-Verdict = Payable | Unpayable
-
-
 async def read_till(chain: PayoutChain, deployment: Deployment) -> Till:
     """Read the three accounts together. Raises `TillUnreadable`."""
     found = await chain.accounts([deployment.config, deployment.payouts, deployment.till_vault])
@@ -99,6 +96,18 @@ async def read_till(chain: PayoutChain, deployment: Deployment) -> Till:
     return read
 
 
+async def read_payer(chain: AccountReader, deployment: Deployment) -> Pubkey:
+    """Who holds the payer role on chain. Raises `TillUnreadable`."""
+    (found,) = await chain.accounts([deployment.config])
+    try:
+        config = _owned(found, deployment.program_id)
+    except UnknownAccount as error:
+        raise TillUnreadable(program=str(deployment.program_id), problem=str(error)) from error
+    if not isinstance(config, Config):
+        raise TillUnreadable(program=str(deployment.program_id))
+    return config.payer
+
+
 def _owned(found: AccountAt, program_id: Pubkey) -> object:
     if found.account is None or found.account.owner != program_id:
         return None
@@ -109,44 +118,42 @@ async def judge(
     chain: AccountReader, intent: Intent, *, deployment: Deployment, till: Till, opened: int
 ) -> Verdict:
     """Whether this intent can be paid; `opened` token accounts were paid for this wallet before."""
-    target = destination_account(intent, deployment)
-    if intent.destination == till.config.payer:
-        return Unpayable(reason="the destination is our own fee payer")
-    wallet, account = await chain.accounts([intent.destination, target])
     match intent.kind:
         case PayoutKind.PAY:
-            return _payment(intent, wallet.account, account.account, deployment, opened)
+            standing = await look_at(
+                chain, intent.destination, deployment=deployment, payer=till.config.payer
+            )
+            return verdict(standing, intent.destination_kind, deployment=deployment, opened=opened)
         case PayoutKind.FUND_BOND:
-            if account.account is not None and account.account.owner == deployment.program_id:
-                return Unpayable(reason="there is a bond of this code and wallet already")
-            if till.bond_amount_microusdc != intent.amount_microusdc:
-                return Unpayable(reason="a bond has another price now")
-            return Payable(creates_account=False)
+            return await _bond(chain, intent, deployment=deployment, till=till)
         case _:
             assert_never(intent.kind)
 
 
-def _payment(
-    intent: Intent,
-    wallet: Account | None,
-    account: Account | None,
-    deployment: Deployment,
-    opened: int,
+async def look_at(
+    chain: AccountReader, address: Pubkey, *, deployment: Deployment, payer: Pubkey
+) -> Standing:
+    """What stands at a destination; whoever owns a token account there is looked at, too."""
+    account, canonical = await chain.accounts(addresses(address, deployment))
+    owner = named_owner(account.account)
+    holder = None if owner is None else (await chain.accounts([owner]))[0].account
+    return Standing(
+        address=address,
+        account=account.account,
+        canonical=canonical.account,
+        holder=holder,
+        payer=payer,
+    )
+
+
+async def _bond(
+    chain: AccountReader, intent: Intent, *, deployment: Deployment, till: Till
 ) -> Verdict:
-    if wallet is not None and (wallet.executable or wallet.owner == TOKEN_PROGRAM):
-        return Unpayable(reason="the destination is a program or a token account, not a wallet")
-    if account is None or (account.owner == SYSTEM_PROGRAM and not account.data):
-        if opened >= ACCOUNTS_OPENED_FOR_ONE_WALLET:
-            return Unpayable(reason="the wallet keeps closing the token account we opened")
-        return Payable(creates_account=True)
-    try:
-        token = token_account(account)
-    except NotATokenAccount:
-        return Unpayable(reason="what stands at the wallet's token account is none")
-    if token.owner != intent.destination:
-        return Unpayable(reason="the wallet's token account was given to another owner")
-    if token.mint != deployment.mint:
-        return Unpayable(reason="the wallet's token account is of another mint")
-    if token.state is TokenState.FROZEN:
-        return Unpayable(reason="the wallet's token account is frozen")
+    if intent.destination == till.config.payer:
+        return Unpayable(reason="the destination is our own fee payer")
+    (bond,) = await chain.accounts([destination_account(intent, deployment)])
+    if bond.account is not None and bond.account.owner == deployment.program_id:
+        return Unpayable(reason="there is a bond of this code and wallet already")
+    if till.bond_amount_microusdc != intent.amount_microusdc:
+        return Unpayable(reason="a bond has another price now")
     return Payable(creates_account=False)

@@ -44,6 +44,7 @@ ROLE_OF_FILE = {
     "settlement/ledger/upkeep.sql": "pod_settlement",
     "settlement/ledger/verify.sql": "pod_finance",
     "settlement/payouts/bond_refund.sql": "pod_coordinator",
+    "settlement/payouts/decide.sql": "pod_finance",
     "settlement/payouts/life.sql": "pod_settlement",
     "settlement/payouts/messages.sql": "pod_settlement",
     "settlement/payouts/nudge.sql": "pod_settlement",
@@ -54,7 +55,7 @@ ROLE_OF_FILE = {
     "settlement/reports/journal.sql": "pod_finance",
     "settlement/reports/statement.sql": "pod_finance",
     "settlement/reports/trial.sql": "pod_finance",
-    "settlement/withdrawals.sql": "pod_coordinator",
+    "settlement/withdrawals/withdrawals.sql": "pod_coordinator",
 }
 
 

@@ -10,7 +10,7 @@ MONEY = (
     "settlement/money.py",
     "settlement/charges/",
     "settlement/deposits.py",
-    "settlement/withdrawals.py",
+    "settlement/withdrawals/",
     "settlement/ledger/",
     "settlement/bonds/",
     "settlement/payouts/",

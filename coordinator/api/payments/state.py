@@ -115,6 +115,14 @@ class PaymentChain:
             bond=_bond(read[6:], place),
         )
 
+    async def accounts(self, addresses: Sequence[Pubkey]) -> tuple[AccountAt, ...]:
+        """These accounts as they are finalized: what a payout is checked by before it is sent.
+
+        Raises as `usdc_of` does.
+        """
+        async with self._asking() as rpc:
+            return await rpc.accounts(addresses, commitment=Commitment.FINALIZED)
+
     async def usdc_of(self, owner: Pubkey) -> TokenAccount | None:
         """The canonical USDC account of anybody; None when it is not there or not theirs.
 

@@ -43,8 +43,8 @@ async def test_withdrawals_arrive_and_the_books_equal_the_chain(money: Money) ->
         before = await money.token_amount(money.wallet)
         known = await money.withdraw(30 * USDC)
         unknown = await money.withdraw(20 * USDC, stranger)  # its token account must be opened
-        done = await money.until(known, WithdrawalStatus.CONFIRMED)
-        await money.until(unknown, WithdrawalStatus.CONFIRMED)
+        done = await money.until(known, WithdrawalStatus.FINAL)
+        await money.until(unknown, WithdrawalStatus.FINAL)
         await money.world.settled()
         found = await app.reconcile_once(money.reconcile_settings())
 
@@ -73,7 +73,7 @@ async def test_a_dead_blockhash_is_replaced_under_the_same_number(money: Money) 
 
         await money.world.eventually(built_twice)
     async with money.processes():
-        done = await money.until(asked, WithdrawalStatus.CONFIRMED)
+        done = await money.until(asked, WithdrawalStatus.FINAL)
         await money.world.settled()
     assert done.sequence == 0
     payouts = await payouts_on_chain(money)
@@ -103,9 +103,9 @@ async def test_an_unpayable_number_is_burned_and_the_money_is_back(money: Money)
         signature = await money.world.send(opened, given, signers=[payer, careless])
         await money.world.chain.until_finalized(signature)
         asked = await money.withdraw(10 * USDC, careless.pubkey())
-        ended = await money.until(asked, WithdrawalStatus.CANCELLED)
+        ended = await money.until(asked, WithdrawalStatus.FAILED)
         following = await money.withdraw(10 * USDC)
-        await money.until(following, WithdrawalStatus.CONFIRMED)
+        await money.until(following, WithdrawalStatus.FINAL)
         await money.world.settled()
         found = await app.reconcile_once(money.reconcile_settings())
 

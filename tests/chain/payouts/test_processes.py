@@ -83,7 +83,7 @@ async def test_worker_and_signer_pay_and_end_when_told(money: Money) -> None:
     ):
         await money.earn(20 * USDC)
         asked = await money.withdraw(10 * USDC)
-        await money.until(asked, WithdrawalStatus.CONFIRMED)
+        await money.until(asked, WithdrawalStatus.FINAL)
         status, said = await health(ports[0])
         assert (status, said["line"]) == (200, "working")
         status, said = await health(ports[1])
@@ -124,7 +124,7 @@ async def test_a_second_worker_stands_by_and_takes_over(money: Money) -> None:
             await health(ports[1])
             first.kill()
             await first.wait()
-            await money.until(asked, WithdrawalStatus.CONFIRMED)
+            await money.until(asked, WithdrawalStatus.FINAL)
 
 
 async def test_a_database_or_a_node_that_is_away_is_waited_for(money: Money) -> None:

@@ -54,7 +54,7 @@ async def test_a_signer_that_never_looks_by_itself_pays_when_told(
                 pass
             await money.earn(20 * USDC)
             asked = await money.withdraw(10 * USDC)
-            await money.until(asked, WithdrawalStatus.CONFIRMED)
+            await money.until(asked, WithdrawalStatus.FINAL)
             for running in (worker, holder):
                 running.send_signal(signal.SIGTERM)
                 _, err = await running.communicate()

@@ -133,7 +133,7 @@ async def test_paid_once_or_given_back_once(
     await story.resume()
     world.chain.lose_sends = world.chain.lose_answers = 0
     ends = [await world.finish(each.withdrawal_id) for each in story.asked]
-    paid = sum(end.status is WithdrawalStatus.CONFIRMED for end in ends)
+    paid = sum(end.status is WithdrawalStatus.FINAL for end in ends)
     event(f"{paid} paid, {len(ends) - paid} given back")
     assert world.received(story.operator.wallet) == paid * AMOUNT
     account = f"host:{story.operator.provider_id}"

@@ -66,6 +66,10 @@ PROMISES = [
     "sequence = 9",
     "needs_approval = true",
     "requested_at = now()",
+    "user_id = gen_random_uuid(), provider_id = null",
+    "destination_kind = 'token_account'",
+    "not_before = now(), delay_reason = 'x'",
+    "idempotency_key = 'x'",
 ]
 
 
@@ -131,7 +135,18 @@ async def may(pool: Pool, statement: str) -> bool:
 RIGHTS = [
     ("update settlement.payout set outcome_reference = 'x', outcome_slot = 1", "indexer"),
     ("update settlement.payout set skip_reason = 'x'", "worker"),
-    ("update settlement.payout set approved_by = 'x'", "worker"),
+    ("update settlement.payout set approved_by = 'x'", "finance"),
+    ("update settlement.payout set refused_by = 'x'", "worker"),
+    (
+        "insert into settlement.payout_approval (payout_id, approved_by, approved_at)"
+        " values (gen_random_uuid(), 'x', now())",
+        "finance",
+    ),
+    (
+        "insert into settlement.payout_approval (payout_id, approved_by, approved_at, login)"
+        " values (gen_random_uuid(), 'x', now(), 'somebody else')",
+        "",
+    ),
     ("update settlement.payout_message set signature = 'x'", "signer"),
     ("update settlement.payout_message set sends = 1, problem = 'x', rejected = true", "worker"),
     ("update settlement.payout_message set confirmed_at = now()", "worker"),
@@ -151,10 +166,10 @@ RIGHTS = [
     ("update settlement.payout_halt set lifted_at = now(), lifted_by = 'x'", "worker"),
     ("update settlement.payout_counter set next_sequence = 1", "indexer worker"),
     ("insert into settlement.payout_number_gone values (1, 'paid', 'x')", "indexer"),
-    ("select * from settlement.payout", "coordinator indexer worker signer"),
-    ("select * from settlement.payout_counter", "indexer worker"),
-    ("select * from settlement.operator", "coordinator indexer worker"),
-    ("select * from settlement.reconcile_run", "coordinator indexer worker"),
+    ("select * from settlement.payout", "coordinator indexer worker signer finance"),
+    ("select * from settlement.payout_counter", "indexer worker finance"),
+    ("select * from settlement.operator", "coordinator indexer worker finance"),
+    ("select * from settlement.reconcile_run", "coordinator indexer worker finance"),
 ]
 
 
@@ -164,6 +179,7 @@ async def test_who_may_do_what(world: World) -> None:
         "indexer": world.indexer,
         "worker": world.worker,
         "signer": world.signer,
+        "finance": world.finance,
     }
     for statement, who in RIGHTS:
         allowed = {name for name, pool in pools.items() if await may(pool, statement)}

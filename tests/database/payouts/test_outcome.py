@@ -129,11 +129,11 @@ async def test_a_number_the_chain_gave_to_another_payment_is_replaced(world: Wor
     await world.take_in(stolen)
     assert await reasons(world) == ("unexpected_payment",)
     found = await world.status(mine)
-    assert (found.status, found.sequence) == (WithdrawalStatus.REQUESTED, None)
+    assert (found.status, found.sequence) == (WithdrawalStatus.APPROVED, None)
     assert await world.balance(f"host:{operator.provider_id}") == (100 * USDC, 10 * USDC)
     await resume(world)
     done = await world.finish(mine.withdrawal_id)
-    assert (done.status, done.sequence) == (WithdrawalStatus.CONFIRMED, 1)
+    assert (done.status, done.sequence) == (WithdrawalStatus.FINAL, 1)
     assert world.received(operator.wallet) == 10 * USDC
 
 
@@ -163,9 +163,9 @@ async def test_skipped_numbers_give_the_money_back(world: World) -> None:
     assert [each.code for each in again] == [Code.REPLAYED, Code.REPLAYED]
     states = [(await world.status(each)).status for each in asked]
     assert states == [
-        WithdrawalStatus.CANCELLED,
-        WithdrawalStatus.REQUESTED,
-        WithdrawalStatus.CANCELLED,
+        WithdrawalStatus.FAILED,
+        WithdrawalStatus.APPROVED,
+        WithdrawalStatus.FAILED,
     ]
     assert await world.balance(f"host:{operator.provider_id}") == (100 * USDC, 10 * USDC)
     # A later mask may name a number that was burned before.
@@ -214,7 +214,7 @@ async def test_while_halted_nothing_is_signed_and_a_person_lifts_it(world: World
     )
     assert (await world.sign()).signed == 0
     await resume(world)
-    assert (await world.finish(asked.withdrawal_id)).status is WithdrawalStatus.CONFIRMED
+    assert (await world.finish(asked.withdrawal_id)).status is WithdrawalStatus.FINAL
 
 
 async def test_every_end_before_a_dead_blockhash_is_seen(world: World) -> None:
@@ -238,7 +238,7 @@ async def test_every_end_before_a_dead_blockhash_is_seen(world: World) -> None:
     assert row["problem"] == "AlreadyPaid (6034)"
     assert world.received(operator.wallet) == 10 * USDC
     await world.index()
-    assert (await world.status(asked)).status is WithdrawalStatus.CONFIRMED
+    assert (await world.status(asked)).status is WithdrawalStatus.FINAL
     (row,) = await world.superuser(
         "select count(*) as open from settlement.payout_attempt where closed_at is null"
     )

@@ -7,7 +7,7 @@ from tests.database.payouts.world import USDC, World
 async def test_a_withdrawal_is_paid_once_and_booked(world: World) -> None:
     operator = await world.operator(earned=100 * USDC)
     asked = await world.withdraw(operator, 30 * USDC)
-    assert asked.status is WithdrawalStatus.REQUESTED
+    assert asked.status is WithdrawalStatus.APPROVED
     assert await world.balance(f"host:{operator.provider_id}") == (100 * USDC, 30 * USDC)
 
     await world.number()
@@ -18,7 +18,7 @@ async def test_a_withdrawal_is_paid_once_and_booked(world: World) -> None:
     await world.index()
 
     done = await world.status(asked)
-    assert done.status is WithdrawalStatus.CONFIRMED
+    assert done.status is WithdrawalStatus.FINAL
     assert done.sequence == 0
     assert done.signature in world.chain.signatures
     assert world.received(operator.wallet) == 30 * USDC

@@ -57,7 +57,7 @@ async def stands_still(world: World) -> Round:
     found = await rounds(world).once()
     assert found.blocked
     assert (found.numbered, found.built, found.sent) == (0, 0, 0)
-    assert (await world.status(withdrawal)).status is WithdrawalStatus.REQUESTED
+    assert (await world.status(withdrawal)).status is WithdrawalStatus.APPROVED
     return found
 
 
@@ -113,7 +113,7 @@ async def test_books_of_another_program_are_not_numbered(world: World) -> None:
     elsewhere = program.Deployment(program_id=Keypair().pubkey(), mint=world.deployment.mint)
     await world.number()
     with pytest.raises(AnotherDeployment):
-        await number_waiting(world.worker, till=till, deployment=elsewhere)
+        await number_waiting(world.worker, till=till, deployment=elsewhere, now=world.clock.now())
 
 
 async def test_numbers_end_where_the_programs_window_ends(world: World) -> None:
@@ -151,7 +151,7 @@ async def test_whoever_cannot_be_paid_has_the_money_back(world: World, problem: 
             destination = str(world.key.address)
     withdrawal = await world.withdraw(operator, 10 * USDC, destination=destination)
     done = await world.finish(withdrawal.withdrawal_id)
-    assert done.status is WithdrawalStatus.CANCELLED
+    assert done.status is WithdrawalStatus.FAILED
     assert done.reason
     assert await world.balance(f"host:{operator.provider_id}") == (100 * USDC, 0)
 
@@ -162,13 +162,13 @@ async def test_one_wallet_has_two_token_accounts_opened_at_most(world: World) ->
     account = program.associated_token_address(operator.wallet, world.deployment.mint)
     for _ in range(2):
         withdrawal = await world.withdraw(operator, 10 * USDC)
-        assert (await world.finish(withdrawal.withdrawal_id)).status is WithdrawalStatus.CONFIRMED
+        assert (await world.finish(withdrawal.withdrawal_id)).status is WithdrawalStatus.FINAL
         del world.chain.accounts_by_address[account]
     withdrawal = await world.withdraw(operator, 10 * USDC)
-    assert (await world.finish(withdrawal.withdrawal_id)).status is WithdrawalStatus.CANCELLED
+    assert (await world.finish(withdrawal.withdrawal_id)).status is WithdrawalStatus.FAILED
     world.chain.set_token_account(operator.wallet)
     withdrawal = await world.withdraw(operator, 10 * USDC)
-    assert (await world.finish(withdrawal.withdrawal_id)).status is WithdrawalStatus.CONFIRMED
+    assert (await world.finish(withdrawal.withdrawal_id)).status is WithdrawalStatus.FINAL
 
 
 async def test_one_that_cannot_be_paid_does_not_stop_the_others(world: World) -> None:
@@ -177,7 +177,7 @@ async def test_one_that_cannot_be_paid_does_not_stop_the_others(world: World) ->
     await world.withdraw(bad, 10 * USDC)
     withdrawal = await world.withdraw(good, 10 * USDC)
     await world.round()
-    assert (await world.status(withdrawal)).status is WithdrawalStatus.CONFIRMED
+    assert (await world.status(withdrawal)).status is WithdrawalStatus.FINAL
 
 
 async def test_nothing_moves_while_roles_share_a_key(

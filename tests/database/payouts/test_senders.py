@@ -20,7 +20,7 @@ async def test_two_of_every_process_pay_everybody_once(world: World) -> None:
 
     await asyncio.gather(outbound(), outbound(), outbound())
     for each in asked:
-        assert (await world.finish(each.withdrawal_id)).status is WithdrawalStatus.CONFIRMED
+        assert (await world.finish(each.withdrawal_id)).status is WithdrawalStatus.FINAL
     for operator in operators:
         assert world.received(operator.wallet) == 6 * USDC
         assert await world.balance(f"host:{operator.provider_id}") == (14 * USDC, 0)
@@ -62,4 +62,4 @@ async def test_a_send_repeats_the_stored_bytes_and_nothing_else(world: World) ->
     rows = await world.superuser("select members, sends from settlement.payout_message")
     assert [(row["members"], row["sends"]) for row in rows] == [(1, 3)]
     await world.round()
-    assert (await world.status(asked)).status is WithdrawalStatus.CONFIRMED
+    assert (await world.status(asked)).status is WithdrawalStatus.FINAL

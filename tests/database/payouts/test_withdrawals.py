@@ -31,7 +31,7 @@ from settlement.withdrawals import (
     WithdrawalStatus,
     WithdrawalTooSmall,
 )
-from tests.database.payouts.world import NOW, USDC, Operator, World
+from tests.database.payouts.world import USDC, Operator, World
 
 
 async def refused(
@@ -158,19 +158,19 @@ async def test_what_came_back_does_not_count(world: World) -> None:
     first = await world.withdraw(operator, 10_000 * USDC)
     async with transaction(world.coordinator) as tx:
         _, operations = await withdrawals.cancel(
-            tx, first.withdrawal_id, provider_id=operator.provider_id, reason="changed my mind"
+            tx, first.withdrawal_id, owner_id=operator.provider_id, reason="changed my mind"
         )
         await store.apply(tx, world.writers["coordinator"], operations)
-    assert (await world.withdraw(operator, 10_000 * USDC)).status is WithdrawalStatus.REQUESTED
+    assert (await world.withdraw(operator, 10_000 * USDC)).status is WithdrawalStatus.APPROVED
 
 
 @pytest.mark.parametrize(
     ("days", "amount", "status"),
     [
-        (0, 1_000 * USDC, WithdrawalStatus.REQUESTED),
-        (0, 1_000 * USDC + 1, WithdrawalStatus.AWAITING_APPROVAL),
-        (29, 1_000 * USDC + 1, WithdrawalStatus.AWAITING_APPROVAL),
-        (30, 1_000 * USDC + 1, WithdrawalStatus.REQUESTED),
+        (0, 1_000 * USDC, WithdrawalStatus.APPROVED),
+        (0, 1_000 * USDC + 1, WithdrawalStatus.REQUESTED),
+        (29, 1_000 * USDC + 1, WithdrawalStatus.REQUESTED),
+        (30, 1_000 * USDC + 1, WithdrawalStatus.APPROVED),
     ],
 )
 async def test_a_newcomers_large_withdrawal_awaits_approval(
@@ -185,9 +185,9 @@ async def test_a_newcomers_large_withdrawal_awaits_approval(
 async def test_small_pieces_await_approval_together(world: World) -> None:
     operator = await world.operator(earned=5_000 * USDC)
     await world.enrolled_before(operator.provider_id, 1)
-    assert (await world.withdraw(operator, 600 * USDC)).status is WithdrawalStatus.REQUESTED
+    assert (await world.withdraw(operator, 600 * USDC)).status is WithdrawalStatus.APPROVED
     second = await world.withdraw(operator, 600 * USDC)
-    assert second.status is WithdrawalStatus.AWAITING_APPROVAL
+    assert second.status is WithdrawalStatus.REQUESTED
 
 
 async def test_approval_lets_it_go_on_and_only_a_person_gives_it(world: World) -> None:
@@ -195,29 +195,29 @@ async def test_approval_lets_it_go_on_and_only_a_person_gives_it(world: World) -
     await world.enrolled_before(operator.provider_id, 1)
     asked = await world.withdraw(operator, 2_000 * USDC)
     await world.round()
-    assert (await world.status(asked)).status is WithdrawalStatus.AWAITING_APPROVAL
-    with pytest.raises(Exception, match="check constraint"):
+    assert (await world.status(asked)).status is WithdrawalStatus.REQUESTED
+    with pytest.raises(Exception, match="not enough people have approved it"):
         async with transaction(world.coordinator) as tx:
             await tx.execute(
                 "update settlement.payout set state = 'requested' where payout_id = $1",
                 asked.withdrawal_id,
             )
-    async with transaction(world.worker) as tx:
+    async with transaction(world.finance) as tx:
         await decide.approve(tx, asked.withdrawal_id, by="Ada", now=world.clock.now())
     done = await world.finish(asked.withdrawal_id)
-    assert done.status is WithdrawalStatus.CONFIRMED
+    assert done.status is WithdrawalStatus.FINAL
     with pytest.raises(WrongPayoutState):
-        async with transaction(world.worker) as tx:
+        async with transaction(world.finance) as tx:
             await decide.approve(tx, asked.withdrawal_id, by="Ada", now=world.clock.now())
     with pytest.raises(UnknownPayout):
-        async with transaction(world.worker) as tx:
+        async with transaction(world.finance) as tx:
             await decide.approve(tx, uuid4(), by="Ada", now=world.clock.now())
 
 
 async def cancel(world: World, asked: Withdrawal, operator: Operator) -> Withdrawal:
     async with transaction(world.coordinator) as tx:
         found, operations = await withdrawals.cancel(
-            tx, asked.withdrawal_id, provider_id=operator.provider_id, reason="no"
+            tx, asked.withdrawal_id, owner_id=operator.provider_id, reason="no"
         )
         done = await store.apply(tx, world.writers["coordinator"], operations)
         assert all(outcome.done for outcome in done)
@@ -230,7 +230,7 @@ async def test_it_can_be_taken_back_until_it_has_a_number(world: World) -> None:
     with pytest.raises(UnknownWithdrawal):
         await cancel(world, asked, other)
     found = await cancel(world, asked, operator)
-    assert (found.status, found.reason) == (WithdrawalStatus.CANCELLED, "no")
+    assert (found.status, found.reason) == (WithdrawalStatus.CANCELLED, "no: the money is back")
     assert await cancel(world, asked, operator) == found
     assert await world.balance(f"host:{operator.provider_id}") == (100 * USDC, 0)
     await world.round()
@@ -253,8 +253,8 @@ async def test_a_numbered_one_can_be_given_up_and_the_chain_decides(world: World
         await decide.burn(tx, asked.withdrawal_id, reason="the operator asked for it")
     done = await world.finish(asked.withdrawal_id)
     assert (done.status, done.reason) == (
-        WithdrawalStatus.CANCELLED,
-        "the operator asked for it",
+        WithdrawalStatus.FAILED,
+        "the operator asked for it: the money is back",
     )
     assert await world.balance(f"host:{operator.provider_id}") == (100 * USDC, 0)
     with pytest.raises(WrongPayoutState):
@@ -273,7 +273,7 @@ async def test_given_up_too_late_it_stays_paid(world: World) -> None:
     async with transaction(world.worker) as tx:
         await decide.burn(tx, asked.withdrawal_id, reason="too late")
     done = await world.finish(asked.withdrawal_id)
-    assert done.status is WithdrawalStatus.CONFIRMED
+    assert done.status is WithdrawalStatus.FINAL
     assert world.received(operator.wallet) == 10 * USDC
 
 
@@ -285,10 +285,8 @@ async def test_pages_of_withdrawals(world: World) -> None:
         world.clock.forward(timedelta(seconds=1))
     await world.withdraw(await world.operator(), 5 * USDC)
     async with reading(world.coordinator) as conn:
-        first = await withdrawals.listed(conn, operator.provider_id, before=None, now=NOW, limit=3)
-        rest = await withdrawals.listed(
-            conn, operator.provider_id, before=first[-1], now=NOW, limit=3
-        )
+        first = await withdrawals.listed(conn, operator.provider_id, before=None, limit=3)
+        rest = await withdrawals.listed(conn, operator.provider_id, before=first[-1], limit=3)
     assert [*first, *rest] == asked[::-1]
 
 

@@ -35,7 +35,9 @@ from settlement.payouts.road import Road, SendPolicy
 from settlement.payouts.send import break_up, expire_dead, send_waiting
 from settlement.payouts.sign import Signed, Signer, sign_waiting
 from settlement.payouts.survey import PayoutChain, read_till
-from settlement.withdrawals import Withdrawal, WithdrawalRequest, WithdrawalStatus
+from settlement.withdrawals import Withdrawal, WithdrawalRequest
+from settlement.withdrawals.rules import WithdrawalLimits
+from settlement.withdrawals.visible import OVER
 from tests.database.payouts.chain import FakeChain, Seen
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -82,6 +84,7 @@ class World:
     indexer: Pool
     worker: Pool
     signer: Pool
+    finance: Pool
     writers: dict[str, Writer]
     chain: FakeChain
     key: FileKey
@@ -173,6 +176,8 @@ class World:
         destination: str | None = None,
         key: str | None = None,
         pool: Pool | None = None,
+        limits: WithdrawalLimits | None = None,
+        ask_chain: bool = False,
     ) -> Withdrawal:
         asked = WithdrawalRequest(
             provider_id=operator.provider_id,
@@ -186,11 +191,15 @@ class World:
             asked,
             deployment=self.deployment,
             clock=self.clock,
+            limits=limits,
+            chain=self.chain if ask_chain else None,
         )
 
     async def number(self, pool: Pool | None = None) -> int:
         till = await read_till(self.line or self.chain, self.deployment)
-        return await number_waiting(pool or self.worker, till=till, deployment=self.deployment)
+        return await number_waiting(
+            pool or self.worker, till=till, deployment=self.deployment, now=self.clock.now()
+        )
 
     async def build(self, pool: Pool | None = None) -> int:
         till = await read_till(self.line or self.chain, self.deployment)
@@ -257,7 +266,7 @@ class World:
             await self.round()
             async with reading(self.coordinator) as conn:
                 found = await withdrawals.status(conn, withdrawal_id)
-            if found.status in (WithdrawalStatus.CONFIRMED, WithdrawalStatus.CANCELLED):
+            if found.status in OVER:
                 return found
             self.chain.pass_blocks(60)
         raise AssertionError(f"{withdrawal_id} is not over after {rounds} rounds")
@@ -294,7 +303,7 @@ async def open_world(dsn: str) -> AsyncGenerator[World]:
     key = FileKey(Keypair())
     pools = {
         role: await open_pool(dsn, role=f"pod_{role}", application=role, size=4)
-        for role in ("coordinator", "indexer", "settlement", "signer")
+        for role in ("coordinator", "indexer", "settlement", "signer", "finance")
     }
     try:
         writers = {
@@ -307,6 +316,7 @@ async def open_world(dsn: str) -> AsyncGenerator[World]:
             indexer=pools["indexer"],
             worker=pools["settlement"],
             signer=pools["signer"],
+            finance=pools["finance"],
             writers=writers,
             chain=FakeChain(deployment=deployment, payer=key.address),
             key=key,
