@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from cli.workspace import ROOT
-from tests.bench import indexer, ledger, loop, program, start
+from tests.bench import indexer, ledger, loop, payouts, program, start
 from tests.bench.harness import Measured, Number, as_json, calibrate, report_of
 from tests.bench.ledger_server import CannotSlowSyncs
 
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Callable[[Path], Measured]] = {
     "indexer": indexer.measure,
     "ledger": ledger.measure,
     "loop": loop.measure,
+    "payouts": payouts.measure,
     "program": program.measure,
     "start": start.measure,
 }
