@@ -1,4 +1,4 @@
-"""The bars of `bench payouts`: all paid, books right, and a shared message cheaper and no slower."""
+"""The bars of `bench payouts`: all paid, books right, a shared message cheaper and no slower."""
 
 import pytest
 
