@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.index_explain import printable
 from cli.ledger_reading import (
     BooksUnreadable,
     Database,
@@ -26,6 +25,7 @@ from cli.ledger_reading import (
     told_plainly,
 )
 from cli.options import DEFAULT_DIRECTORY, AsJson, Directory
+from cli.printable import printable
 from indexer import explain
 from settlement import assignments
 from settlement.assignments import Assigned, Assignment, Unassigned

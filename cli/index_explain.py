@@ -12,6 +12,7 @@ import typer
 
 from cli.ledger_reading import Database, database_of, read_books, told_plainly
 from cli.options import DEFAULT_DIRECTORY, AsJson, Cluster, Directory
+from cli.printable import printable
 from indexer.explain import Explanation
 from indexer.explain import explain as explained
 from indexer.recorded import Row
@@ -42,11 +43,6 @@ def explain(
 async def _explained(pool: Pool, *, cluster: str | None, signature: str) -> Explanation:
     async with reading(pool) as conn:
         return await explained(conn, cluster, signature)
-
-
-def printable(line: str) -> str:
-    """What nodes and strangers wrote must not move the cursor."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def _lines(found: Explanation) -> Iterator[str]:

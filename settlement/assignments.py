@@ -6,8 +6,6 @@ never rewritten. A movement is assigned as a whole and once: to do it again in t
 answered with what there is, in another way is a conflict.
 """
 
-import asyncio
-import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +14,9 @@ from uuid import UUID
 
 from settlement.clock import Clock
 from settlement.db import sql
-from settlement.db.pool import Pool, ReadConn, Tx, reading, retried, transaction
+from settlement.db.pool import Pool, ReadConn, Tx, reading, transaction
 from settlement.errors import Conflict, NotFound, Refused
+from settlement.finance import as_finance
 from settlement.ledger import postings, store
 from settlement.ledger.accounts import (
     QUARANTINE,
@@ -30,12 +29,8 @@ from settlement.ledger.operations import AccountName, Code, Post, Writer
 from settlement.money import MicroUsdc, Slot
 
 _QUERIES: Final = sql.load("settlement", "assignments.sql")
-# The writer of what finance decides: no service posts as it.
-WRITER: Final = "finance"
 WAITING: Final = (SUSPENSE, QUARANTINE)
 _PAGE: Final = 500
-_TRIES: Final = 8
-_PAUSE_SECONDS: Final = 0.05  # at most, after the first time; twice that after the second
 # Who can be owed money that came by the chain.
 _OWNERS: Final = frozenset({AccountKind.USER, AccountKind.HOST, AccountKind.BOND_PENDING})
 
@@ -141,20 +136,12 @@ async def assign(pool: Pool, clock: Clock, wanted: Assignment) -> Assigned:
 
     Raises `MovementUnknown`, `MovementNotWaiting`, `OwnerUnknown`, `OwnerNotPossible`,
     `SeveralOwners`, `AmountsDiffer`, `AssignmentUnexplained`, `AlreadyAssigned`, or
-    `AssignmentRefused`; each names the field.
+    `AssignmentRefused`; each names the field. `FinanceBusy` when others post all the time.
     """
     for field, told in (("actor", wanted.actor), ("reason", wanted.reason)):
         if not told.strip():
             raise AssignmentUnexplained(field=field)
-    for attempt in range(_TRIES):
-        writer = await store.open_writer(pool, WRITER)
-        try:
-            return await retried(lambda: _attempt(pool, clock, writer, wanted))  # noqa: B023
-        except store.WriterFenced:
-            # Somebody else assigns at this moment, with a new life of the writer. Chance decides
-            # who waits for whom: else two would fence each other for ever.
-            await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS * 2**attempt))
-    raise AssignmentRefused(field="reference", problem="others are assigning all the time")
+    return await as_finance(pool, lambda writer: _attempt(pool, clock, writer, wanted))
 
 
 async def _attempt(pool: Pool, clock: Clock, writer: Writer, wanted: Assignment) -> Assigned:

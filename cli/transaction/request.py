@@ -58,6 +58,7 @@ _PATIENCE: Final = RetryPolicy(
 class Request:
     """The shared options as they were typed."""
 
+    directory: Path
     place: Callable[[], Place]
     keypair: Path | None
     cosigners: tuple[Path, ...]
@@ -130,6 +131,7 @@ def _request(
     if unsigned and client is not Client.NATIVE:
         raise typer.BadParameter("--client is about signing and sending: not with --unsigned")
     return Request(
+        directory=directory,
         place=lambda: place_of(workspace_at(directory), rpc=rpc, program_id=program, mint=mint),
         keypair=keypair,
         cosigners=tuple(cosigner or ()),

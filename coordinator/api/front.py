@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from coordinator.api import (
     agents,
+    cases,
     errors,
     hosts,
     pairing,
@@ -60,7 +61,7 @@ def control_plane(desk: Desk, metrics: Metrics) -> FastAPI:
     app = FastAPI(title="podledger coordinator", version=status.VERSION, redirect_slashes=False)
     app.state.desk = desk
     app.state.metrics = metrics
-    for each in (users, pairing, hosts, standing, withdrawals, payment_requests, status):
+    for each in (users, pairing, hosts, standing, cases, withdrawals, payment_requests, status):
         app.include_router(each.router)
     app.add_exception_handler(PodError, _told)
     for kind in TRANSIENT:

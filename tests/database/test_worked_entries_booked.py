@@ -32,15 +32,20 @@ def _before(entry: WorkedEntry, request: UUID) -> list[Operation]:
     made = CALLS[entry.title](entry.given)
     floored = [(name, amount) for name, _, amount in entry.rows if describe(name).floored]
     if isinstance(made, Post) and made.refunds is not None:
-        floored.append((ALICE, entry.given["gross"]))
+        floored.append((ALICE, _gross(entry)))
     funded = [factories.transfer(accounts.UNEXPLAINED_OUT, *row) for row in floored]
     before: list[Operation] = [factories.post(*funded)] if funded else []
     if isinstance(made, Post) and made.reverses is not None:
         undone = [factories.transfer(credit, debit, amount) for debit, credit, amount in entry.rows]
         before.append(factories.post(*undone, transaction_id=made.reverses))
     if isinstance(made, Post) and made.refunds is not None:
-        before += _paid(request, ALICE, OSCAR, entry.given["gross"])
+        before += _paid(request, ALICE, OSCAR, _gross(entry))
     return before
+
+
+def _gross(entry: WorkedEntry) -> int:
+    """What was paid for the request that an entry refunds; all of it, where that is not said."""
+    return entry.given.get("gross") or entry.given["amount"]
 
 
 def _itself(entry: WorkedEntry, request: UUID) -> list[Operation]:

@@ -23,6 +23,7 @@ KEY = MovementKey(cluster="localnet", signature="5sig", outer=2)
 MOMENT = ChainMoment(slot=Slot(77), block_time=datetime(2026, 11, 2, tzinfo=UTC))
 VOUCHER = Voucher(actor="ada", event_at=datetime(2026, 11, 3, tzinfo=UTC), reason="found out")
 REQUEST = UUID("0192f3a4-5b6c-7d8e-9f00-112233445566")
+CASE = UUID("0192f3a4-5b6c-7d8e-9f00-aabbccddeeff")
 ALICE, BOB = accounts.user(UUID(int=1)), accounts.user(UUID(int=2))
 OSCAR, PENDING, BOND = [
     named(UUID(int=3)) for named in (accounts.host, accounts.bond_pending, accounts.bond)
@@ -248,11 +249,11 @@ _BONDS: Final[dict[str, Call]] = {
     ),
     "Bond is released": lambda given: postings.bond_released(KEY, MOMENT, BOND, usdc(given)),
     "Bond is seized": lambda given: postings.bond_seized(KEY, MOMENT, BOND, usdc(given)),
-    "Those who were harmed are credited": lambda given: postings.refund_pool_paid(
-        VOUCHER, KEY.reference, 1, shares(given)
+    "Who was harmed is credited": lambda given: postings.refund_pool_paid(
+        VOUCHER, CASE, REQUEST, ALICE, usdc(given)
     ),
     "Treasury backs the refund pool": lambda given: postings.refund_pool_backed(
-        VOUCHER, KEY.reference, 1, usdc(given)
+        VOUCHER, CASE, usdc(given)
     ),
 }
 _SOL: Final[dict[str, Call]] = {

@@ -1,6 +1,7 @@
 """Bonds, and what becomes of those that were seized. Pure."""
 
-from collections.abc import Mapping
+from dataclasses import replace
+from uuid import UUID
 
 from settlement.chain.movement import ChainMoment, MovementKey, Vault
 from settlement.ledger.accounts import REFUND_POOL, TREASURY, chain_vault
@@ -10,7 +11,6 @@ from settlement.ledger.postings.entry import (
     Meta,
     Voucher,
     move,
-    moves,
     seen,
     vouched,
 )
@@ -94,22 +94,33 @@ def bond_seized(
 
 
 def refund_pool_paid(
-    voucher: Voucher, seizure: str, round_number: int, shares: Mapping[AccountName, MicroUsdc]
+    voucher: Voucher,
+    case_id: UUID,
+    request_id: UUID,
+    user: AccountName,
+    amount_microusdc: MicroUsdc,
+    *,
+    bounded: bool = True,
 ) -> Post:
-    """Those harmed by the operator of a seizure (its movement's reference) are credited.
+    """A user who was harmed is credited for a request, once in a case.
 
-    Harm may come to light later, so there can be several rounds; each is paid once.
+    `bounded`: the books see to it that all refunds of the request stay within what was paid. They
+    cannot where the request is not kept at hand any more and nothing of it was refunded before.
     """
-    assert shares, "somebody is credited"
-    moved = moves(*((REFUND_POOL, account, shares[account]) for account in sorted(shares)))
-    reference = f"refund-pool:{seizure}:{round_number}"
-    return vouched(reference, voucher, TransactionKind.REFUND_POOL_PAID, moved)
+    moved = move(REFUND_POOL, user, amount_microusdc)
+    reference = f"refund-pool:{case_id}:{request_id}"
+    kind = TransactionKind.REFUND_POOL_PAID
+    told = _of_case(voucher, case_id, request=str(request_id))
+    return vouched(reference, told, kind, (moved,), refunds=request_id if bounded else None)
 
 
-def refund_pool_backed(
-    voucher: Voucher, seizure: str, round_number: int, amount_microusdc: MicroUsdc
-) -> Post:
-    """The treasury pays into the refund pool what a seizure does not cover: less was earned."""
+def refund_pool_backed(voucher: Voucher, case_id: UUID, amount_microusdc: MicroUsdc) -> Post:
+    """The treasury pays into the refund pool what is missing in a case: less was earned."""
     moved = move(TREASURY, REFUND_POOL, amount_microusdc)
-    reference = f"refund-pool-backed:{seizure}:{round_number}"
-    return vouched(reference, voucher, TransactionKind.REFUND_POOL_BACKED, (moved,))
+    reference = f"refund-pool-backed:{case_id}"
+    kind = TransactionKind.REFUND_POOL_BACKED
+    return vouched(reference, _of_case(voucher, case_id), kind, (moved,))
+
+
+def _of_case(voucher: Voucher, case_id: UUID, **more: str) -> Voucher:
+    return replace(voucher, meta={**voucher.meta, "case": str(case_id), **more})

@@ -26,6 +26,7 @@ from settlement.assignments import (
 )
 from settlement.db.pool import Pool, open_pool, reading, transaction
 from settlement.errors import PodError
+from settlement.finance import WRITER
 from settlement.ledger import accounts, postings, store
 from settlement.ledger.operations import AccountName, Transfer
 from settlement.money import MicroUsdc
@@ -292,4 +293,4 @@ async def test_nothing_waits_is_said(desk: Desk) -> None:
     assert (answered.code, answered.out) == (0, "nothing waits in suspense or quarantine\n")
     async with reading(desk.pool) as conn:
         assert await conn.fetchval("select count(*) from settlement.writer where name = $1",
-                                   assignments.WRITER) == 0  # fmt: skip
+                                   WRITER) == 0  # fmt: skip
