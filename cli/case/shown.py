@@ -1,5 +1,6 @@
 """How cases are shown: JSON for scripts, tables for people. What others wrote is never markup."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,8 @@ from settlement.cases.lists import Credit, CreditList
 from settlement.cases.reading import Affected, Case, ChainStep, FileKept, Signed, contestable
 from settlement.cases.states import CaseState
 from settlement.reports.amounts import decimal_text
+
+_WIDE = 240
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +31,9 @@ class Whole:
 
 
 def console() -> Console:
-    """Where tables go."""
-    return Console(soft_wrap=True, highlight=False)
+    """Where tables go: as wide as the terminal, or as they are read by another program."""
+    width = None if sys.stdout.isatty() else _WIDE
+    return Console(soft_wrap=True, highlight=False, width=width)
 
 
 def case_json(one: Case) -> dict[str, object]:
@@ -248,7 +252,9 @@ def _day(moment: datetime) -> str:
 def _table(*headings: str, right: Sequence[int] = ()) -> Table:
     table = Table(box=None, pad_edge=False)
     for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place in right else "left")
+        # An id that does not fit goes on in the next line: without its end it names nothing.
+        justify = "right" if place in right else "left"
+        table.add_column(heading, justify=justify, overflow="fold")
     return table
 
 

@@ -6,8 +6,6 @@ from uuid import UUID
 import pytest
 
 from settlement.bonds.rules import SeizureStep
-from settlement.cases import crediting
-from settlement.cases.crediting import Credited
 from settlement.cases.lists import (
     ApprovedBefore,
     BackingNotConfirmed,
@@ -25,7 +23,6 @@ from settlement.ledger.postings import Refund, Voucher, request_refunded
 from settlement.money import MicroUsdc
 from tests import factories
 from tests.database.cases.world import APPROVER, BOND, DRAWER, Accused, World
-from tests.database.payouts.stopping import Fuse, Stopped, stopping_pool
 
 
 async def given_back(
@@ -45,19 +42,6 @@ async def given_back(
     assert await world.books.codes(post) == ["applied"]
 
 
-async def entries(world: World) -> list[tuple[object, ...]]:
-    """What was posted about cases, in the order of its references."""
-    rows = await world.finance.fetch(
-        "select x.kind, x.external_ref, x.refunds, x.actor, x.event_at, x.meta ->> 'case',"
-        "       x.meta ->> 'request', d.name, c.name, t.amount"
-        "  from settlement.txn x join settlement.transfer t using (txn_id)"
-        "  join settlement.account d on d.account_id = t.debit"
-        "  join settlement.account c on c.account_id = t.credit"
-        " where x.external_ref like 'refund-pool%' order by x.external_ref"
-    )
-    return [tuple(row) for row in rows]
-
-
 async def test_losses_are_credited_whole_and_the_rest_stays(world: World) -> None:
     accused, alice, bob = await world.operator(), await world.user(), await world.user()
     first, second = await world.paid(alice, accused, 20_000_000, 10_000_000)
@@ -75,7 +59,7 @@ async def test_losses_are_credited_whole_and_the_rest_stays(world: World) -> Non
     assert (done.before, done.list.settled, done.list.open) == (False, 3, 0)
     assert await world.net(alice) == before + 30_000_000
     assert await world.net(REFUND_POOL) == BOND - 35_000_000
-    posted = await entries(world)
+    posted = await world.entries()
     assert posted == [
         (
             "refund_pool_paid",
@@ -95,7 +79,7 @@ async def test_losses_are_credited_whole_and_the_rest_stays(world: World) -> Non
     ]
     again = await world.credit(case)
     assert (again.before, again.list) == (True, done.list)
-    assert await entries(world) == posted
+    assert await world.entries() == posted
     assert (await world.close(case)).state is CaseState.CLOSED
     assert (await world.credit(case)).before
 
@@ -132,7 +116,7 @@ async def test_the_treasury_pays_the_rest_when_a_second_person_says_how_much(wor
     await world.credit(case)
     assert await world.net(alice) == before + 42
     assert (await world.net(TREASURY), await world.net(REFUND_POOL)) == (-32, 0)
-    backed = (await entries(world))[0]
+    backed = (await world.entries())[0]
     assert backed[:2] == ("refund_pool_backed", f"refund-pool-backed:{case.case_id}")
     assert backed[-3:] == (TREASURY, REFUND_POOL, 32)
 
@@ -244,7 +228,7 @@ async def test_a_seizure_that_came_to_nothing_pays_nobody(world: World, ended: S
     with pytest.raises(CaseNotThere):
         await world.draw(case, backed=True)
     assert (await world.close(case)).state is CaseState.CLOSED
-    assert await entries(world) == []
+    assert await world.entries() == []
 
 
 async def test_two_cases_against_one_bond(world: World) -> None:
@@ -342,7 +326,7 @@ async def test_a_request_that_is_not_at_hand_any_more_is_credited_once_too(world
     await world.books.execute(f"alter table settlement.charge detach partition {part}")
     try:
         await world.credit(first)
-        (entry,) = await entries(world)
+        (entry,) = await world.entries()
         assert entry[:3] == ("refund_pool_paid", f"refund-pool:{first.case_id}:{request}", None)
         await world.close(first)
         with pytest.raises(NothingToCredit):
@@ -350,62 +334,3 @@ async def test_a_request_that_is_not_at_hand_any_more_is_credited_once_too(world
     finally:
         # The check of the books at the end reads every charge.
         await world.books.execute(f"alter table settlement.charge attach partition {part} {bounds}")
-
-
-async def test_many_requests_are_settled_page_by_page(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(crediting, "PAGE", 3)
-    accused, alice = await world.operator(), await world.user()
-    case = await world.reviewed(accused, await world.paid(alice, accused, *range(1, 9)))
-    await world.seize(case)
-    await world.draw(case)
-    await world.approve(case)
-    assert (await world.credit(case)).list.settled == 8
-    assert len(await entries(world)) == 8
-
-
-async def test_those_who_credit_at_once_credit_once(world: World) -> None:
-    accused, alice = await world.operator(bond=10), await world.user()
-    case = await world.reviewed(accused, await world.paid(alice, accused, 5, 6, 7, 8))
-    await world.seize(case, 10)
-    await world.draw(case, backed=True)
-    await world.approve(case, backing=16)
-    before = await world.net(alice)
-    done = await asyncio.gather(*(world.credit(case) for _ in range(4)))
-    assert all(one.list.open == 0 for one in done)
-    assert await world.net(alice) == before + 26
-    assert len(await entries(world)) == 5
-
-
-async def test_a_credit_that_is_killed_anywhere_goes_on(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(crediting, "PAGE", 2)
-    accused, alice = await world.operator(bond=10), await world.user()
-    before = await world.net(alice)
-    steps = cases = 0
-    while True:
-        case = await world.open(
-            accused, await world.paid(alice, accused, 5, 6, 7), no_bond=cases > 0
-        )
-        await world.review(case)
-        if cases == 0:
-            await world.seize(case, 10)
-        drawn = await world.draw(case, backed=True)
-        await world.approve(case, backing=drawn.funds.backing_microusdc)
-        fuse = Fuse(steps)
-        try:
-            done = await world.credit(case, stopping_pool(world.finance, fuse))
-        except Stopped:
-            done = await world.credit(case)
-        assert isinstance(done, Credited)
-        assert (done.list.settled, done.list.open, done.list.credited_microusdc) == (3, 0, 18)
-        await world.close(case)
-        cases, steps = cases + 1, steps + 1
-        assert await world.net(alice) == before, "paid and given back"
-        if not fuse.burned:
-            break
-    assert steps > 15
-    assert len(await entries(world)) == 4 * cases
-    assert await world.net(REFUND_POOL) == 0

@@ -245,6 +245,18 @@ class World:
         async with db.reading(self.finance) as conn:
             return await lists.credits_of(conn, case.case_id, list_no)
 
+    async def entries(self) -> list[tuple[object, ...]]:
+        """What was posted about cases, in the order of its references."""
+        rows = await self.finance.fetch(
+            "select x.kind, x.external_ref, x.refunds, x.actor, x.event_at, x.meta ->> 'case',"
+            "       x.meta ->> 'request', d.name, c.name, t.amount"
+            "  from settlement.txn x join settlement.transfer t using (txn_id)"
+            "  join settlement.account d on d.account_id = t.debit"
+            "  join settlement.account c on c.account_id = t.credit"
+            " where x.external_ref like 'refund-pool%' order by x.external_ref"
+        )
+        return [tuple(row) for row in rows]
+
     async def net(self, name: AccountName) -> int:
         """Credits minus debits."""
         return (await self.books.balance(name)).net_microusdc
