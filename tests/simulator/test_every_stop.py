@@ -135,6 +135,7 @@ async def lane(ground: Ground, path: Path, way: Way, first: int, stride: int) ->
     raise AssertionError("no database")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("stride", [_STRIDE, pytest.param(1, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("name", WAYS)

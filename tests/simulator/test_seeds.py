@@ -52,6 +52,7 @@ async def play_all(ground: Ground, path: Path, seeds: range) -> list[str]:
     return [each for each in wrong if each is not None]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_every_story_ends_paid_once_or_refunded_once(ground: Ground, tmp_path: Path) -> None:
     wrong = await play_all(ground, tmp_path, range(_FIRST, _FIRST + _STORIES))
