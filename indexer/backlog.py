@@ -38,7 +38,7 @@ class Portions:
     """How much at once, and how soon what could not be read is looked at again."""
 
     fetch_at_once: int = 8
-    page: int = 200
+    page: int = 400
     long: int = 100  # a page of so many is read by another process
     unreadable_again_seconds: float = 30.0
 

@@ -20,6 +20,7 @@ again.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Final
 
 from solders.pubkey import Pubkey
@@ -59,6 +60,16 @@ class Watch:
     cluster: str
     deployment: Deployment
     payers: frozenset[Pubkey] = frozenset()  # whose SOL is in the books
+
+    @cached_property
+    def mint_text(self) -> str:
+        """The mint as answers write it."""
+        return str(self.deployment.mint)
+
+    @cached_property
+    def vaults(self) -> Mapping[Vault, Pubkey]:
+        """The token account of each vault."""
+        return {vault: self.address(vault) for vault in Vault}
 
     def vault(self, address: Pubkey | None) -> Vault | None:
         """Which of our vaults this token account is, if any."""
@@ -165,8 +176,8 @@ def _decode(raw: RawTransaction, signature: str, watch: Watch) -> Transaction:
     before = _balances(meta.pre_token_balances, keys, watch)
     after = _balances(meta.post_token_balances, keys, watch)
     changes = {
-        vault: after.get(watch.address(vault), 0) - before.get(watch.address(vault), 0)
-        for vault in _VAULTS
+        vault: after.get(address, 0) - before.get(address, 0)
+        for vault, address in watch.vaults.items()
     }
     if failed and any(changes.values()):
         raise Unreadable(signature=signature, problem="it failed and yet moved our money")
@@ -191,8 +202,8 @@ def _decode(raw: RawTransaction, signature: str, watch: Watch) -> Transaction:
         doubted=doubted,
         balances={
             vault: (before.get(address, 0), after.get(address, 0))
-            for vault in _VAULTS
-            if (address := watch.address(vault)) in before.keys() | after.keys()
+            for vault, address in watch.vaults.items()
+            if address in before or address in after
         },
         gained=frozenset(key for key in after if after[key] > before.get(key, 0)),
         payers=tuple(_payers(raw, meta, keys, watch)),
@@ -228,7 +239,7 @@ def _balances(
     if listed is None:
         raise Unreadable(problem="the answer has no token balances")
     balances: dict[Pubkey, int] = {}
-    mint = str(watch.deployment.mint)
+    mint = watch.mint_text
     for entry in listed:
         amount = int(entry.ui_token_amount.amount)
         if entry.account_index >= len(keys) or amount > _LARGEST_TOKEN_AMOUNT:

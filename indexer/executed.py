@@ -10,7 +10,7 @@ from typing import Final
 
 from solders.pubkey import Pubkey
 
-from indexer.raw import RawInner, RawLoaded, RawMeta, RawTransaction, Unreadable
+from indexer.raw import RawInner, RawLoaded, RawMeta, RawTransaction, Unreadable, pubkey
 from settlement.chain import base58
 
 TOP_LEVEL: Final = 1
@@ -47,7 +47,7 @@ def account_keys(raw: RawTransaction, meta: RawMeta) -> list[Pubkey]:
     if len(set(texts)) != len(texts) and meta.err is None:
         raise Unreadable(problem="an account key is listed twice")
     try:
-        return [Pubkey.from_string(text) for text in texts]
+        return [pubkey(text) for text in texts]
     except ValueError:
         raise Unreadable(problem="an account key is not a key") from None
 

@@ -13,9 +13,9 @@ that one source is enough.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -56,7 +56,7 @@ class Pace:
     patience_slots: int = 32
     start_slot: Slot = _FIRST_SLOT  # nothing of ours is older
     fetch_at_once: int = 8
-    book_page: int = 200
+    book_page: int = 400
     long_page: int = 100  # a page of so many is read by another process
     unreadable_again_seconds: float = 30.0
 
@@ -166,16 +166,22 @@ class Follower:
         self, provider: Provider, floors: Mapping[str, Slot], target: Slot, *, places: bool
     ) -> bool:
         """Store what a provider lists, and what that proves; whether it has all that is known."""
+        # Whose listing orders a slot goes first: what the others find is in its place already.
+        ordering = [one for one in self._watched if one.orders]
+        others = [one for one in self._watched if not one.orders]
         listings: list[Listing] = []
-        for one in self._watched:
-            wanted = Pass(
-                cluster=self._watch.cluster,
-                watched=one,
-                floor=floors[str(one.address)],
-                target=target,
-                places=places,
-            )
-            listings.append(await discover(provider.rpc, self._pool, wanted))
+        for several in (ordering, others):
+            passes = [
+                Pass(
+                    cluster=self._watch.cluster,
+                    watched=one,
+                    floor=floors[str(one.address)],
+                    target=target,
+                    places=places,
+                )
+                for one in several
+            ]
+            listings += await _all(discover(provider.rpc, self._pool, one) for one in passes)
         if provider not in self._providers.provers():
             return not any(listing.missing for listing in listings)
         return await evidence.remember(
@@ -230,3 +236,14 @@ class Follower:
         meters.unlisted.set(unlisted)
         meters.providers.provers.set(now.provers)
         return now
+
+
+async def _all(jobs: Iterable[Coroutine[Any, Any, Listing]]) -> list[Listing]:
+    """What all of these come to, at once; one that fails ends the others."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

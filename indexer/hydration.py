@@ -182,6 +182,8 @@ class Hydrator:
 
     def _asked(self) -> Sequence[Provider]:
         """Everybody who can be asked; who does not read newer transactions comes last."""
+        if self._providers.single_source:
+            return (self._providers.lead,)
         ranked = (self._providers.lead, *self._providers.others)
         return sorted(ranked, key=lambda one: Distrust.OLD_TRANSACTIONS_ONLY in one.distrust)
 

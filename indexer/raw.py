@@ -7,9 +7,11 @@ coin. `err` is opaque: new error variants appear with every node release and onl
 matters.
 """
 
+from functools import lru_cache
 from typing import Annotated, Final, Literal
 
 import msgspec
+from solders.pubkey import Pubkey
 
 from settlement.errors import Refused
 
@@ -130,6 +132,12 @@ def lamports(meta: RawMeta) -> RawLamports:
         return msgspec.convert(told, RawLamports)
     except msgspec.ValidationError as error:
         raise Unreadable(problem=f"lamports: {error}"[:_TOLD_CHARACTERS]) from None
+
+
+@lru_cache(maxsize=4_096)  # nearly every transaction names the same ones
+def pubkey(text: str) -> Pubkey:
+    """The key of a text. Raises `ValueError` when it is none."""
+    return Pubkey.from_string(text)
 
 
 def read(answer: object) -> RawTransaction:

@@ -25,7 +25,7 @@ from solders.message import (
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from indexer.raw import Index, Unreadable
+from indexer.raw import Index, Unreadable, pubkey
 from settlement.chain import base58
 
 
@@ -118,7 +118,7 @@ def _check(read_answer: Callable[[], _Answer], signature: str) -> None:
 def _message(read: _Answer) -> VersionedMessage:
     message = read.transaction.message
     header = message.header
-    keys = [Pubkey.from_string(text) for text in message.account_keys]
+    keys = [pubkey(text) for text in message.account_keys]
     blockhash = Hash.from_string(message.recent_blockhash)
     counts = (
         header.num_required_signatures,

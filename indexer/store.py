@@ -112,6 +112,8 @@ async def watch(tx: Tx, cluster: str, addresses: Mapping[str, str]) -> None:
 
 async def remember_page(tx: Tx, cluster: str, address: str, page: Sequence[Listed]) -> None:
     """Store one page of an address's history."""
+    # Pages of several addresses name the same signatures: everybody locks them in one order.
+    page = sorted(page, key=lambda one: (one.info.slot, one.info.signature))
     signatures = [signature_bytes(one.info.signature) for one in page]
     slots = [one.info.slot for one in page]
     await tx.execute(

@@ -3,6 +3,7 @@
 Keys and signatures have a fixed length and are read by `solders`; this is for the rest.
 """
 
+from functools import lru_cache
 from typing import Final
 
 _DIGITS: Final = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -12,6 +13,7 @@ _POWERS: Final = tuple(58**digits for digits in range(_AT_ONCE + 1))
 _VALUES: Final = bytes(_DIGITS.index(byte) if byte in _DIGITS else _NO_DIGIT for byte in range(256))
 
 
+@lru_cache(maxsize=256)  # of one transaction, it is read to be decoded and to be checked
 def decode(text: str) -> bytes:
     """The bytes that this text stands for. Raises `ValueError` when it is not base58."""
     digits = text.encode("ascii").translate(_VALUES)

@@ -254,6 +254,7 @@ _CLASSES: Final[Mapping[str, type[ProgramInstruction]]] = {
 _FIELDS: Final = {
     kind: tuple(field.name for field in fields(kind)) for kind in get_args(ProgramInstruction)
 }
+_ACCOUNTS: Final = {name: tuple(account for account, _ in SHAPES[name].accounts) for name in SHAPES}
 _NAMES: Final = {instruction_discriminator(name): name for name in SHAPES}
 
 
@@ -287,9 +288,7 @@ def decode_instruction(data: bytes, accounts: Sequence[Pubkey]) -> ProgramInstru
     if extra < 0 or (extra > 0 and name not in OPEN_ENDED):
         raise UnknownInstruction(instruction=name, accounts=len(accounts))
     reader = Reader(bytes(data))
-    found: dict[str, object] = {
-        account: key for (account, _), key in zip(shape.accounts, accounts, strict=False)
-    }
+    found: dict[str, object] = dict(zip(_ACCOUNTS[name], accounts, strict=False))
     try:
         found |= {argument: KINDS[kind].read(reader) for argument, kind in shape.arguments}
     except ValueError as error:

@@ -1,5 +1,6 @@
 """The indexer as it runs in production, a process of its own, and what the kernel says of it."""
 
+import contextlib
 import os
 import resource
 import subprocess
@@ -18,7 +19,8 @@ CLUSTER = "localnet"
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _KB_PER_MB = 1_024
 _STOP_SECONDS = 20
-_USER, _SYSTEM = 11, 12  # places in /proc/<pid>/stat after the name in parentheses
+# Places in /proc/<pid>/stat after the name in parentheses: user, system, and those of the ended.
+_TIMES = slice(11, 15)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +31,32 @@ class Running:
     log: Path
     began_seconds: float  # perf_counter
 
+    @property
+    def _all(self) -> list[int]:
+        """It and the processes it has now."""
+        own = self.process.pid
+        children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+        return [own, *map(int, children)]
+
     def memory_mb(self, field: str) -> float:
-        """VmRSS (now) or VmHWM (the most there was), from the kernel."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith(field))
-        return round(int(line.split()[1]) / _KB_PER_MB, 1)
+        """VmRSS (now) or VmHWM (the most there was) of all its processes, from the kernel."""
+        kilobytes = 0
+        for pid in self._all:
+            with contextlib.suppress(FileNotFoundError, StopIteration):  # one that has just ended
+                status = Path(f"/proc/{pid}/status").read_text()
+                line = next(line for line in status.splitlines() if line.startswith(field))
+                kilobytes += int(line.split()[1])
+        return round(kilobytes / _KB_PER_MB, 1)
 
     @property
     def cpu_seconds(self) -> float:
-        """What it has used."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[_USER]) + int(fields[_SYSTEM])) / _TICKS_PER_SECOND
+        """What all its processes have used, those that have ended too."""
+        ticks = 0
+        for pid in self._all:
+            with contextlib.suppress(FileNotFoundError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += sum(map(int, fields[_TIMES]))
+        return ticks / _TICKS_PER_SECOND
 
     def check_alive(self) -> None:
         """Raise with the end of its log when it has ended."""
