@@ -9,9 +9,10 @@ line more.)
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -107,32 +108,42 @@ async def stopped_once(simulation: Simulation, way: Way, wish: Wish, after: int)
     raise AssertionError(f"stopped after {after} steps: it is {await state(simulation, wish)}")
 
 
-async def lane(ground: Ground, path: Path, way: Way, first: int, stride: int) -> int:
-    """Every `stride`-th stop from the first on, in one world; the one that was too late."""
+async def lane(ground: Ground, path: Path, way: Way, stops: Iterable[int]) -> int:
+    """These stops, one after the other in one world; the last, or the one that was too late."""
+    after = 0
     async for database in _database(ground.cluster, template=ground.database):
         async with simulated(
             ground, database.dsn, path, _NOBODY, Script(), one_fuse=True
         ) as simulation:
-            after = first
-            while True:
-                wish = Wish(
-                    name=f"stop {after}",
-                    operator=after % 2,
-                    amount_microusdc=AMOUNT,
-                    wallet=Keypair(),
-                    at=0,
-                    approved_at=0,
+            try:
+                for after in stops:
+                    if not await stopped_once(simulation, way, wish_of(simulation, after), after):
+                        break
+                    # The day's limits are another test's.
+                    simulation.clock.forward(timedelta(hours=2))
+                await check(simulation)
+            except Exception as error:
+                error.add_note(
+                    f"after {after} steps; alone:"
+                    f" POD_STOP={after} scripts/test simulator -- -k one_stop"
                 )
-                wishes = (*simulation.story.wishes, wish)
-                simulation.story = replace(simulation.story, wishes=wishes)
-                if not await stopped_once(simulation, way, wish, after):
-                    break
-                # The day's limits are another test's.
-                simulation.clock.forward(timedelta(hours=2))
-                after += stride
-            await check(simulation)
-            return after
-    raise AssertionError("no database")
+                raise
+    return after
+
+
+def wish_of(simulation: Simulation, after: int) -> Wish:
+    """One more withdrawal in this world."""
+    wish = Wish(
+        name=f"stop {after}",
+        operator=after % 2,
+        amount_microusdc=AMOUNT,
+        wallet=Keypair(),
+        at=0,
+        approved_at=0,
+    )
+    wishes = (*simulation.story.wishes, wish)
+    simulation.story = replace(simulation.story, wishes=wishes)
+    return wish
 
 
 @pytest.mark.long
@@ -144,6 +155,13 @@ async def test_a_stop_anywhere_ends_as_if_there_had_been_none(
 ) -> None:
     firsts = [_SEED % stride + stride * lane_no for lane_no in range(_LANES)]
     last = await asyncio.gather(
-        *(lane(ground, tmp_path / str(n), WAYS[name], n, stride * _LANES) for n in firsts)
+        *(lane(ground, tmp_path / str(n), WAYS[name], count(n, stride * _LANES)) for n in firsts)
     )
     assert min(last) > _FEWEST_STEPS, "the road has more steps than that"
+
+
+@pytest.mark.parametrize("name", WAYS)
+async def test_one_stop(ground: Ground, tmp_path: Path, name: str) -> None:
+    """The stop that POD_STOP names, alone: what a failure of all of them says."""
+    after = int(os.environ.get("POD_STOP", "7"))
+    assert await lane(ground, tmp_path / "chain", WAYS[name], [after]) == after
