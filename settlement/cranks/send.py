@@ -26,7 +26,7 @@ from settlement.cranks.store import Crank
 from settlement.cranks.survey import CrankChain, NotNow, Possible, judge
 from settlement.db.pool import Pool, reading, transaction
 from settlement.db.sql import load
-from settlement.payouts.send import refusal_text
+from settlement.payouts.refusals import refusal_text
 
 _SQL = load("settlement.cranks", "cranks.sql")
 _BATCH: Final = 50
