@@ -1,7 +1,6 @@
 """The coordinator's settings, read once from the environment and the settings file."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from solders.pubkey import Pubkey
 
@@ -11,8 +10,8 @@ from coordinator.limits import HttpLimits
 from coordinator.order import Limits
 from settlement.chain.program import Deployment
 from settlement.charges import LeaseTerms
+from settlement.config import withdrawal_limits
 from settlement.ledger.writer import BATCH_SIZE
-from settlement.money import MicroUsdc
 from settlement.settings import Address, SettingInvalid, SettingsReader
 from settlement.withdrawals import WithdrawalLimits
 
@@ -52,7 +51,7 @@ def read(reader: SettingsReader) -> CoordinatorSettings:
         limits=_limits(reader),
         timing=_timing(reader),
         leases=_leases(reader),
-        withdrawals=_withdrawals(reader),
+        withdrawals=withdrawal_limits(reader),
         books_batch=reader.integer("POD_COORDINATOR_BOOKS_BATCH", BATCH_SIZE, least=1),
         pool_size=reader.integer("POD_COORDINATOR_POOL_SIZE", 12, least=6),
         grace_seconds=reader.integer("POD_COORDINATOR_GRACE_SECONDS", 5),
@@ -114,29 +113,6 @@ def _leases(reader: SettingsReader) -> LeaseTerms:
         # The most that is set aside for one user ahead of need, and how long it is.
         cap_microusdc=reader.integer("POD_COORDINATOR_LEASE_MICROUSDC", 5_000_000, least=1),
         lifetime_seconds=reader.integer("POD_COORDINATOR_LEASE_SECONDS", 600, least=10),
-    )
-
-
-def _withdrawals(reader: SettingsReader) -> WithdrawalLimits:
-    """What an operator and a user may take out; docs/withdrawals.md tells what each is for."""
-
-    def amount(name: str, default: MicroUsdc, *, least: int = 1) -> MicroUsdc:
-        return MicroUsdc(reader.integer(f"POD_WITHDRAWAL_{name}_MICROUSDC", default, least=least))
-
-    def seconds(name: str) -> timedelta:
-        return timedelta(seconds=reader.integer(f"POD_WITHDRAWAL_{name}_SECONDS", 0))
-
-    usual = WithdrawalLimits()
-    days = reader.integer("POD_WITHDRAWAL_NEWCOMER_DAYS", usual.newcomer_for.days)
-    return WithdrawalLimits(
-        smallest_microusdc=amount("SMALLEST", usual.smallest_microusdc),
-        daily_microusdc=amount("DAILY", usual.daily_microusdc),
-        newcomer_daily_microusdc=amount("NEWCOMER_DAILY", usual.newcomer_daily_microusdc, least=0),
-        newcomer_for=timedelta(days=days),
-        second_approval_microusdc=amount("SECOND_APPROVAL", usual.second_approval_microusdc),
-        user_daily_microusdc=amount("USER_DAILY", usual.user_daily_microusdc, least=0),
-        first_use_delay=seconds("FIRST_USE_DELAY"),
-        changed_delay=seconds("CHANGED_DELAY"),
     )
 
 

@@ -42,6 +42,8 @@ from settlement.reconcile.compare import (
     record,
     record_no_data,
 )
+from settlement.schedules.alarm import ringing
+from settlement.schedules.ticks import Payer, run_due
 
 _WRITER = "settlement"
 _LOCK = "settlement-worker"
@@ -105,7 +107,8 @@ async def _active_or_standby(worker: _Worker) -> None:
         async with only_one(worker.pool, _LOCK) as held:
             writer = await open_writer(worker.pool, _WRITER)
             worker.standing.right("lock")
-            await until_first_ends(_until_lost(held), *_loops(worker, writer))
+            async with ringing() as bell:
+                await until_first_ends(_until_lost(held), *_loops(worker, writer, bell))
     except AlreadyRunning:
         worker.standing.right("lock")  # standing by is what a second worker is for
     except WriterFenced as error:
@@ -120,7 +123,9 @@ async def _until_lost(held: Callable[[], bool]) -> None:
         await asyncio.sleep(_STANDBY_SECONDS)
 
 
-def _loops(worker: _Worker, writer: Writer) -> tuple[Coroutine[Any, Any, None], ...]:
+def _loops(
+    worker: _Worker, writer: Writer, bell: asyncio.Event
+) -> tuple[Coroutine[Any, Any, None], ...]:
     settings = worker.settings
     rounds = Rounds(
         Road(
@@ -134,49 +139,29 @@ def _loops(worker: _Worker, writer: Writer) -> tuple[Coroutine[Any, Any, None], 
         lowest_payer_lamports=settings.lowest_payer_lamports,
         nudge=None if settings.signer is None else Nudge(pool=worker.pool, path=settings.signer),
     )
+
+    def every(
+        seconds: float, part: str, step: Callable[[], Coroutine[Any, Any, None]]
+    ) -> Coroutine[Any, Any, None]:
+        return repeat(step, part=part, every_seconds=seconds, standing=worker.standing)
+
+    bonds_seconds = settings.bond_funding_milliseconds / 1_000
+    ahead = partial(charge_days.keep_ahead, worker.pool, partial(_days_told, worker))
     return (
-        repeat(
-            partial(_payout_round, worker, rounds),
-            part="payouts",
-            every_seconds=settings.round_milliseconds / 1_000,
-            standing=worker.standing,
+        every(
+            settings.round_milliseconds / 1_000, "payouts", partial(_payout_round, worker, rounds)
         ),
-        repeat(
-            partial(_bond_round, worker, writer),
-            part="bond funding",
-            every_seconds=settings.bond_funding_milliseconds / 1_000,
-            standing=worker.standing,
-        ),
-        repeat(
+        every(bonds_seconds, "bond funding", partial(_bond_round, worker, writer)),
+        every(
+            settings.crank_milliseconds / 1_000,
+            "cranks",
             partial(_crank_round, worker, _crank_road(worker)),
-            part="cranks",
-            every_seconds=settings.crank_milliseconds / 1_000,
-            standing=worker.standing,
         ),
-        repeat(
-            partial(_reconcile_round, worker),
-            part="reconcile",
-            every_seconds=float(settings.reconcile_every_seconds),
-            standing=worker.standing,
-        ),
-        repeat(
-            partial(charge_days.keep_ahead, worker.pool, partial(_days_told, worker)),
-            part="days ahead",
-            every_seconds=_CHARGE_DAYS_SECONDS,
-            standing=worker.standing,
-        ),
-        repeat(
-            partial(_lease_round, worker, writer),
-            part="leases",
-            every_seconds=_LEASES_SECONDS,
-            standing=worker.standing,
-        ),
-        repeat(
-            partial(_seal_round, worker),
-            part="sealing",
-            every_seconds=float(settings.seal_every_seconds),
-            standing=worker.standing,
-        ),
+        every(0.0, "scheduled payouts", partial(_schedule_round, worker, writer, bell)),
+        every(settings.reconcile_every_seconds, "reconcile", partial(_reconcile_round, worker)),
+        every(_CHARGE_DAYS_SECONDS, "days ahead", ahead),
+        every(_LEASES_SECONDS, "leases", partial(_lease_round, worker, writer)),
+        every(settings.seal_every_seconds, "sealing", partial(_seal_round, worker)),
     )
 
 
@@ -222,6 +207,24 @@ async def _crank_round(worker: _Worker, road: CrankRoad) -> None:
         worker.standing.right("crank road")
     else:
         worker.standing.wrong("crank road", found.blocked)
+
+
+async def _schedule_round(worker: _Worker, writer: Writer, bell: asyncio.Event) -> None:
+    await bell.wait()
+    bell.clear()
+    payer = Payer(
+        pool=worker.pool,
+        writer=writer,
+        deployment=worker.settings.reconcile.deployment,
+        clock=worker.clock,
+        limits=worker.settings.withdrawals,
+        chain=worker.rpc,
+    )
+    try:
+        worker.metrics.scheduled(await run_due(payer))
+    except BaseException:
+        bell.set()  # what was left undone is looked at again
+        raise
 
 
 async def _seal_round(worker: _Worker) -> None:

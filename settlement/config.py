@@ -16,6 +16,7 @@ from settlement.payouts import policy
 from settlement.payouts.policy import SigningPolicy
 from settlement.payouts.road import SendPolicy
 from settlement.settings import Address, SettingInvalid, SettingsReader
+from settlement.withdrawals import WithdrawalLimits
 
 _ANY_PORT = "127.0.0.1:0"
 
@@ -47,6 +48,7 @@ class WorkerSettings:
     seal_every_seconds: int
     crank_milliseconds: int = 2_000
     crank_policy: CrankPolicy = field(default_factory=CrankPolicy)
+    withdrawals: WithdrawalLimits = field(default_factory=WithdrawalLimits)
     signer: Path | None = None  # the socket where the signer is told that something waits
 
 
@@ -114,6 +116,7 @@ def worker_settings(reader: SettingsReader) -> WorkerSettings:
         crank_policy=CrankPolicy(
             compute_unit_price_microlamports=price, resend_after=timedelta(milliseconds=resend)
         ),
+        withdrawals=withdrawal_limits(reader),
         signer=_path(reader, "POD_SIGNER_SOCKET"),
     )
 
@@ -216,3 +219,29 @@ def _log_level(reader: SettingsReader) -> str:
     if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
         raise SettingInvalid(setting="POD_LOG_LEVEL", problem="not a level", got=level)
     return level
+
+
+def withdrawal_limits(reader: SettingsReader) -> WithdrawalLimits:
+    """What an operator and a user may take out; docs/withdrawals.md tells what each is for.
+
+    The coordinator and the worker read the same settings. Raises `SettingInvalid`.
+    """
+
+    def amount(name: str, default: MicroUsdc, *, least: int = 1) -> MicroUsdc:
+        return MicroUsdc(reader.integer(f"POD_WITHDRAWAL_{name}_MICROUSDC", default, least=least))
+
+    def seconds(name: str) -> timedelta:
+        return timedelta(seconds=reader.integer(f"POD_WITHDRAWAL_{name}_SECONDS", 0))
+
+    usual = WithdrawalLimits()
+    days = reader.integer("POD_WITHDRAWAL_NEWCOMER_DAYS", usual.newcomer_for.days)
+    return WithdrawalLimits(
+        smallest_microusdc=amount("SMALLEST", usual.smallest_microusdc),
+        daily_microusdc=amount("DAILY", usual.daily_microusdc),
+        newcomer_daily_microusdc=amount("NEWCOMER_DAILY", usual.newcomer_daily_microusdc, least=0),
+        newcomer_for=timedelta(days=days),
+        second_approval_microusdc=amount("SECOND_APPROVAL", usual.second_approval_microusdc),
+        user_daily_microusdc=amount("USER_DAILY", usual.user_daily_microusdc, least=0),
+        first_use_delay=seconds("FIRST_USE_DELAY"),
+        changed_delay=seconds("CHANGED_DELAY"),
+    )

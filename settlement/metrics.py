@@ -72,6 +72,7 @@ class WorkerMetrics:
             registry=self.registry,
         )
         self._cranks = CrankMeters(self.registry)
+        self._scheduled = _scheduled_payouts(self.registry)
         for vault in Vault:
             self._difference.labels(vault=vault.value)
         for verdict in Verdict:
@@ -93,6 +94,10 @@ class WorkerMetrics:
     def bonds_requested(self, made: int) -> None:
         """Bond fundings that were asked for."""
         self._steps.labels(step="bond_requested").inc(made)
+
+    def scheduled(self, done: int) -> None:
+        """Take in for how many operators scheduled payouts were looked at."""
+        self._scheduled.inc(done)
 
     def cranked(self, found: CrankRound) -> None:
         """Take in what a round of cranks found and did."""
@@ -116,6 +121,14 @@ class WorkerMetrics:
     def not_reconciled(self) -> None:
         """A comparison was not possible."""
         self._runs.labels(verdict=Verdict.NO_DATA.value).inc()
+
+
+def _scheduled_payouts(registry: CollectorRegistry) -> Counter:
+    return Counter(
+        "settlement_scheduled_payouts_total",
+        "Operators whose six hours were looked at for a payout",
+        registry=registry,
+    )
 
 
 class CrankMeters:

@@ -19,6 +19,7 @@ from coordinator.api import (
     hosts,
     pairing,
     payment_requests,
+    payout_schedule,
     standing,
     status,
     users,
@@ -61,7 +62,8 @@ def control_plane(desk: Desk, metrics: Metrics) -> FastAPI:
     app = FastAPI(title="podledger coordinator", version=status.VERSION, redirect_slashes=False)
     app.state.desk = desk
     app.state.metrics = metrics
-    for each in (users, pairing, hosts, standing, cases, withdrawals, payment_requests, status):
+    routers = (users, pairing, hosts, standing, cases, withdrawals, payout_schedule)
+    for each in (*routers, payment_requests, status):
         app.include_router(each.router)
     app.add_exception_handler(PodError, _told)
     for kind in TRANSIENT:

@@ -59,6 +59,8 @@ ROLE_OF_FILE = {
     "settlement/reports/journal.sql": "pod_finance",
     "settlement/reports/statement.sql": "pod_finance",
     "settlement/reports/trial.sql": "pod_finance",
+    "settlement/schedules/schedules.sql": "pod_coordinator",
+    "settlement/schedules/ticks.sql": "pod_settlement",
     "settlement/withdrawals/withdrawals.sql": "pod_coordinator",
 }
 

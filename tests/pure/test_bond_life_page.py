@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from settlement.bonds import rules
 from settlement.cranks import states
 
@@ -44,8 +46,11 @@ def test_the_life_of_a_crank() -> None:
     assert diagrams()[1] == table | {(START_OR_END, "waiting", "waiting")}
 
 
-def test_every_test_it_names_is_there() -> None:
-    named = re.findall(r"<!-- test: (\S+?\.py)(?:::(\w+))? -->", PAGE.read_text())
+@pytest.mark.parametrize(
+    "page", [PAGE, PAGE.with_name("scheduled-payouts.md")], ids=lambda page: page.name
+)
+def test_every_test_a_page_names_is_there(page: Path) -> None:
+    named = re.findall(r"<!-- test: (\S+?\.py)(?:::(\w+))? -->", page.read_text())
     assert named
     for path, function in named:
         text = (PAGE.parents[1] / path).read_text()

@@ -15,6 +15,7 @@ MONEY = (
     "settlement/bonds/",
     "settlement/payouts/",
     "settlement/cranks/",
+    "settlement/schedules/",
     "settlement/reconcile/",
     "settlement/reports/",
     "coordinator/meter.py",

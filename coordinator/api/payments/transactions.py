@@ -233,18 +233,12 @@ def _with_references(plain: Instruction, references: tuple[Pubkey, ...]) -> Inst
 
 
 def _compiled(prepared: Prepared, account: Pubkey, blockhash: Hash) -> Message:
-    plan = messages.Plan(
+    budget = messages.Budget(
         compute_unit_limit=prepared.compute_units,
         compute_unit_price_microlamports=_PRICE_MICROLAMPORTS,
-        creates_account=False,
     )
-    return messages.build(
-        payer=account,
-        instruction=prepared.instruction,
-        recipient=None,
-        plan=plan,
-        blockhash=blockhash,
-    )
+    step = messages.Step(instruction=prepared.instruction)
+    return messages.build(payer=account, steps=[step], budget=budget, blockhash=blockhash)
 
 
 def _sol(lamports: int) -> str:

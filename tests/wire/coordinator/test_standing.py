@@ -207,7 +207,7 @@ async def test_bond_money_that_no_bond_needs_goes_back(database: Database) -> No
         )
         assert await refund(w, operator) == (200, made), "one at a time"
         shown = await told(w, made["links"]["self"], operator)
-        assert (shown["status"], shown["amount_microusdc"]) == ("requested", 7 * DOLLAR + 3)
+        assert (shown["status"], shown["amount_microusdc"]) == ("approved", 7 * DOLLAR + 3)
         profile = await told(w, "/v1/host/profile", operator)
         assert (
             profile["bond"]["pending_microusdc"],
