@@ -313,10 +313,11 @@ async def test_a_request_that_is_not_at_hand_any_more_is_credited_once_too(world
     """Archived: the books cannot bound its refunds, so the case files do."""
     accused, alice = await world.operator(), await world.user()
     (request,) = await world.paid(alice, accused, 1_000)
-    first, second = [await world.reviewed(accused, [request]) for _ in range(2)]
+    first, second, third = [await world.reviewed(accused, [request]) for _ in range(3)]
     await world.seize(first)
-    await world.draw(first)
-    await world.approve(first)
+    for case, backing in ((first, 0), (second, 1_000)):
+        await world.draw(case, backed=backing > 0)
+        await world.approve(case, backing=backing)
     part = await world.books.fetchval(
         "select tableoid::regclass::text from settlement.charge where request_id = $1", request
     )
@@ -328,9 +329,10 @@ async def test_a_request_that_is_not_at_hand_any_more_is_credited_once_too(world
         await world.credit(first)
         (entry,) = await world.entries()
         assert entry[:3] == ("refund_pool_paid", f"refund-pool:{first.case_id}:{request}", None)
-        await world.close(first)
+        done = await world.credit(second)
+        assert (done.list.credited_microusdc, done.list.open) == (0, 0)
         with pytest.raises(NothingToCredit):
-            await world.draw(second, backed=True)
+            await world.draw(third, backed=True)
     finally:
         # The check of the books at the end reads every charge.
         await world.books.execute(f"alter table settlement.charge attach partition {part} {bounds}")

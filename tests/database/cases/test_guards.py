@@ -1,5 +1,6 @@
 """What the database refuses about cases, whoever asks and whatever the code does."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from itertools import product
 
@@ -285,3 +286,57 @@ async def test_a_credit_is_settled_by_its_entry_only(attacked: Attacked) -> None
     await world.credit(case)
     assert await attacked.sqlstate(nothing) == GUARD
     assert await attacked.sqlstate(close) == ""
+
+
+async def test_nothing_goes_out_before_the_treasurys_part_came_in(world: World) -> None:
+    accused, alice = await world.operator(bond=10), await world.user()
+    case = await world.reviewed(accused, await world.paid(alice, accused, 30))
+    await world.seize(case, 10)
+    await world.draw(case, backed=True)
+    await world.approve(case, backing=20)
+    connection = await asyncpg.connect(world.books.database.dsn)
+    attacked = Attacked(world, case, connection)
+    settle = "update settlement.case_credit set settled_at = now(), credited = 0"
+    assert await attacked.sqlstate(settle) == GUARD
+    foreign = "update settlement.case_list set backing_txn = (select txn_id from settlement.txn"
+    assert await attacked.sqlstate(f"{foreign} limit 1)") == GUARD
+    undone = connection.transaction()
+    await undone.start()
+    await connection.execute("set local session_replication_role = replica")
+    await connection.execute(settle)
+    await connection.execute("set local session_replication_role = origin")
+    with pytest.raises(asyncpg.PostgresError, match="no way from crediting to closed"):
+        await connection.execute(
+            "update settlement.fraud_case set state = 'closed', closed_at = now(),"
+            " closed_by = 'x', close_note = 'x'"
+        )
+    await undone.rollback()
+    await connection.close()
+
+
+async def test_two_approvals_of_one_operator_wait_for_each_other(world: World) -> None:
+    """Each reads what is left only when the other is over."""
+    accused, alice = await world.operator(bond=100), await world.user()
+    first = await world.reviewed(accused, await world.paid(alice, accused, 40))
+    await world.seize(first, 100)
+    await world.close(first)
+    others: list[Case] = []
+    for _ in range(2):
+        requests = await world.paid(alice, accused, 70)
+        others.append(await world.review(await world.open(accused, requests, no_bond=True)))
+        assert (await world.draw(others[-1])).funds.carried_microusdc == 70
+    approve = (
+        "update settlement.case_list set approved_at = now(), approved_by = 'Dan'"
+        " where case_id = $1"
+    )
+    here, there, watching = [await asyncpg.connect(world.books.database.dsn) for _ in range(3)]
+    waits = "select exists (select from pg_locks where locktype = 'advisory' and not granted)"
+    async with here.transaction():
+        await here.execute(approve, others[0].case_id)
+        second = asyncio.create_task(there.execute(approve, others[1].case_id))
+        while not second.done() and not await watching.fetchval(waits):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    with pytest.raises(asyncpg.PostgresError, match="cannot be approved"):
+        await second
+    for connection in (here, there, watching):
+        await connection.close()
