@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 _SYSTEM = ("up", "down", "status", "demo", "reconcile")
-NOUNS = (*_SYSTEM, "bond", "deposit", "admin", "ledger", "index", "deposits", "case")
+NOUNS = (*_SYSTEM, "bond", "deposit", "admin", "ledger", "index", "deposits", "case", "payouts")
 
 
 def commands(nouns: Sequence[str]) -> typer.Typer:

@@ -6,6 +6,8 @@ possible until there is a number. Giving a numbered payout up burns its number o
 payment lands first it stays paid; if the burn does, the money is back. The chain chooses one.
 """
 
+import asyncio
+import random
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,9 +16,11 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from settlement.db.pool import Tx
+from settlement.assignments import WRITER
+from settlement.db.pool import Pool, Tx, transaction
 from settlement.db.sql import load
-from settlement.errors import Conflict, NotFound, Refused
+from settlement.errors import Conflict, NotFound, Refused, Unavailable
+from settlement.ledger import store as ledger
 from settlement.ledger.operations import Operation, Void
 from settlement.payouts import store
 from settlement.payouts.states import (
@@ -31,6 +35,8 @@ _SQL = load("settlement.payouts", "decide.sql")
 _ROAD = load("settlement.payouts", "payouts.sql")
 _LONGEST_NAME: Final = 100
 _LONGEST_REASON: Final = 500
+_TRIES: Final = 8
+_PAUSE_SECONDS: Final = 0.05
 _log = structlog.stdlib.get_logger()
 
 
@@ -48,6 +54,10 @@ class ApprovedAlready(Conflict):
 
 class NumberGiven(Conflict):
     """The payout has its number: it can only be given up by burning the number."""
+
+
+class DecisionsCollide(Unavailable):
+    """Others decide at this moment, again and again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +114,26 @@ async def refuse(tx: Tx, payout_id: UUID, *, by: str, reason: str) -> list[Opera
     assert done is not None, "the payout is locked"
     _log.info("payout_refused", payout=str(payout_id), by=person, reason=why)
     return [Void(hold_id=payout_id, reason=f"refused by {person}: {why}")]
+
+
+async def refuse_now(pool: Pool, payout_id: UUID, *, by: str, reason: str) -> None:
+    """Refuse it and give the money back, in one transaction, as what finance decides.
+
+    Raises what `refuse` raises, and `DecisionsCollide` when others decide all the time.
+    """
+    for attempt in range(_TRIES):
+        writer = await ledger.open_writer(pool, WRITER)
+        try:
+            async with transaction(pool) as tx:
+                operations = await refuse(tx, payout_id, by=by, reason=reason)
+                for outcome in await ledger.apply(tx, writer, operations):
+                    assert outcome.done, f"a refused payout's hold ended as {outcome.code}"
+            return
+        except ledger.WriterFenced:
+            # Somebody else decides at this moment, with a new life of the writer: chance decides
+            # who waits for whom.
+            await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS * 2**attempt))
+    raise DecisionsCollide
 
 
 async def burn(tx: Tx, payout_id: UUID, *, reason: str) -> None:

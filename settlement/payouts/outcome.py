@@ -11,7 +11,7 @@ same fact again returns the same operations, which the books answer as replays.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 import structlog
 
@@ -23,7 +23,7 @@ from settlement.db.pool import Tx
 from settlement.db.sql import load
 from settlement.ledger import postings
 from settlement.ledger import store as ledger
-from settlement.ledger.accounts import UNEXPLAINED_OUT, bond_pending, host
+from settlement.ledger.accounts import UNEXPLAINED_OUT, bond_pending, host, user
 from settlement.ledger.operations import AccountName, Capture, Operation, Void
 from settlement.money import MicroUsdc
 from settlement.payouts.halt import halt, halted
@@ -102,11 +102,24 @@ async def paid(tx: Tx, fact: PaymentSeen) -> list[Operation]:
         )
         return [Capture(hold_id=intent.payout_id, post=post)]
     owner = await deposits.owner_of_code(tx, fact.code)
-    named = host(owner.provider_id) if isinstance(owner, deposits.BondCode) else None
+    named = _named_by(owner)
     bearer = await _bearer(tx, fact.key, named, fact.amount_microusdc)
     same_intent = found is not None and found.intent.reference == fact.reference
     await _unexpected(tx, found, fact.sequence, fact.key, keeps_number=same_intent)
     return [postings.withdrawal_paid(fact.key, fact.moment, bearer, fact.amount_microusdc, meta)]
+
+
+def _named_by(owner: deposits.UserCode | deposits.BondCode | None) -> AccountName | None:
+    """Whose money a payment's code says it is."""
+    match owner:
+        case deposits.BondCode():
+            return host(owner.provider_id)
+        case deposits.UserCode():
+            return user(owner.user_id)
+        case None:
+            return None
+        case _:
+            assert_never(owner)
 
 
 async def bond_funded(tx: Tx, fact: BondFundingSeen) -> list[Operation]:

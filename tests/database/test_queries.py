@@ -55,6 +55,7 @@ ROLE_OF_FILE = {
     "settlement/payouts/outcome.sql": "pod_indexer",
     "settlement/payouts/payouts.sql": "pod_settlement",
     "settlement/payouts/policy.sql": "pod_signer",
+    "settlement/payouts/queue.sql": "pod_finance",
     "settlement/payouts/sign.sql": "pod_signer",
     "settlement/reports/journal.sql": "pod_finance",
     "settlement/reports/statement.sql": "pod_finance",

@@ -34,7 +34,7 @@ from settlement.payouts.policy import SigningPolicy
 from settlement.payouts.road import Road, SendPolicy
 from settlement.payouts.send import break_up, expire_dead, send_waiting
 from settlement.payouts.sign import Signed, Signer, sign_waiting
-from settlement.payouts.survey import PayoutChain, read_till
+from settlement.payouts.survey import AccountReader, PayoutChain, read_till
 from settlement.withdrawals import Withdrawal, WithdrawalRequest
 from settlement.withdrawals.rules import WithdrawalLimits
 from settlement.withdrawals.visible import OVER
@@ -177,7 +177,7 @@ class World:
         key: str | None = None,
         pool: Pool | None = None,
         limits: WithdrawalLimits | None = None,
-        ask_chain: bool = False,
+        asking: AccountReader | None = None,
     ) -> Withdrawal:
         asked = WithdrawalRequest(
             provider_id=operator.provider_id,
@@ -192,7 +192,7 @@ class World:
             deployment=self.deployment,
             clock=self.clock,
             limits=limits,
-            chain=self.chain if ask_chain else None,
+            chain=asking,
         )
 
     async def number(self, pool: Pool | None = None) -> int:
