@@ -29,6 +29,7 @@ from cli.ledger_reading import (
 from cli.options import DEFAULT_DIRECTORY, AsJson, Directory
 from settlement.clock import SystemClock
 from settlement.db.pool import TRANSIENT, DatabaseUnavailable, Pool, open_pool, reading, transaction
+from settlement.observability import configure_logging
 from settlement.payouts import decide, halt, queue
 from settlement.payouts.queue import Queued, Story
 from settlement.payouts.states import PayoutState
@@ -39,6 +40,7 @@ payouts = typer.Typer(
 )
 T = TypeVar("T")
 _ALL = tuple(PayoutState)
+_WIDTH = 260
 Id = Annotated[str, typer.Argument(metavar="ID", help="Of the payout, as `list` shows it.")]
 Actor = Annotated[str, typer.Option(metavar="NAME", help="Who decides it.")]
 Reason = Annotated[
@@ -83,7 +85,7 @@ def list_(
     elif not rows:
         print("no payout waits for approval" if waiting else "no payouts")
     else:
-        Console(soft_wrap=True, highlight=False).print(_table(rows))
+        _console().print(_table(rows))
 
 
 @payouts.command()
@@ -108,7 +110,7 @@ def show(
     if as_json:
         print(json.dumps(_story_json(told), indent=2))
         return
-    console = Console(soft_wrap=True, highlight=False)
+    console = _console()
     console.print(_table([told.payout]))
     for one in told.approvals:
         console.print(Text(f"approved by {one.approved_by} ({one.login}), {one.approved_at}"))
@@ -246,6 +248,7 @@ def resume(
 
 def _act(dsn: str, role: str, work: Callable[[Pool], Awaitable[T]]) -> T:
     """Do something in the database as a role. Raises `PodError`."""
+    configure_logging("pod", "ERROR")  # what is logged must not stand among what is answered
     try:
         return asyncio.run(_acted(dsn, role, work))
     except TRANSIENT as error:
@@ -307,6 +310,11 @@ def _story_json(told: Story) -> dict[str, object]:
         for one in told.messages
     ]
     return _as_json(told.payout) | {"approvals": approvals, "messages": messages}
+
+
+def _console() -> Console:
+    """Wide enough that ids and addresses stay whole: a terminal wraps them, a pipe does not."""
+    return Console(soft_wrap=True, highlight=False, width=_WIDTH)
 
 
 def _table(rows: Sequence[Queued]) -> Table:

@@ -6,8 +6,6 @@ possible until there is a number. Giving a numbered payout up burns its number o
 payment lands first it stays paid; if the burn does, the money is back. The chain chooses one.
 """
 
-import asyncio
-import random
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -16,12 +14,12 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from settlement.assignments import WRITER
 from settlement.db.pool import Pool, Tx, transaction
 from settlement.db.sql import load
-from settlement.errors import Conflict, NotFound, Refused, Unavailable
+from settlement.errors import Conflict, NotFound, Refused
+from settlement.finance import as_finance
 from settlement.ledger import store as ledger
-from settlement.ledger.operations import Operation, Void
+from settlement.ledger.operations import Operation, Void, Writer
 from settlement.payouts import store
 from settlement.payouts.states import (
     WITH_NUMBER,
@@ -35,8 +33,6 @@ _SQL = load("settlement.payouts", "decide.sql")
 _ROAD = load("settlement.payouts", "payouts.sql")
 _LONGEST_NAME: Final = 100
 _LONGEST_REASON: Final = 500
-_TRIES: Final = 8
-_PAUSE_SECONDS: Final = 0.05
 _log = structlog.stdlib.get_logger()
 
 
@@ -54,10 +50,6 @@ class ApprovedAlready(Conflict):
 
 class NumberGiven(Conflict):
     """The payout has its number: it can only be given up by burning the number."""
-
-
-class DecisionsCollide(Unavailable):
-    """Others decide at this moment, again and again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,21 +111,16 @@ async def refuse(tx: Tx, payout_id: UUID, *, by: str, reason: str) -> list[Opera
 async def refuse_now(pool: Pool, payout_id: UUID, *, by: str, reason: str) -> None:
     """Refuse it and give the money back, in one transaction, as what finance decides.
 
-    Raises what `refuse` raises, and `DecisionsCollide` when others decide all the time.
+    Raises what `refuse` raises, and `FinanceBusy` when others decide all the time.
     """
-    for attempt in range(_TRIES):
-        writer = await ledger.open_writer(pool, WRITER)
-        try:
-            async with transaction(pool) as tx:
-                operations = await refuse(tx, payout_id, by=by, reason=reason)
-                for outcome in await ledger.apply(tx, writer, operations):
-                    assert outcome.done, f"a refused payout's hold ended as {outcome.code}"
-            return
-        except ledger.WriterFenced:
-            # Somebody else decides at this moment, with a new life of the writer: chance decides
-            # who waits for whom.
-            await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS * 2**attempt))
-    raise DecisionsCollide
+
+    async def once(writer: Writer) -> None:
+        async with transaction(pool) as tx:
+            operations = await refuse(tx, payout_id, by=by, reason=reason)
+            for outcome in await ledger.apply(tx, writer, operations):
+                assert outcome.done, f"a refused payout's hold ended as {outcome.code}"
+
+    await as_finance(pool, once)
 
 
 async def burn(tx: Tx, payout_id: UUID, *, reason: str) -> None:

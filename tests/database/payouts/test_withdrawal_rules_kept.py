@@ -68,7 +68,10 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=20, suppress_health_check=[*HealthCheck])
+@settings(
+    max_examples=20,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(start=st.integers(0, 366 * 24), steps=STEPS)
 async def test_no_24_hours_see_more_than_a_day(
     world: World,
