@@ -101,6 +101,8 @@ async def refuse(tx: Tx, payout_id: UUID, *, by: str, reason: str) -> list[Opera
         raise UnknownPayout(payout_id=str(payout_id))
     if intent.state in WITH_NUMBER:
         raise NumberGiven(payout_id=str(payout_id), state=intent.state.value)
+    if await tx.fetchval(_ROAD["refused_before"], payout_id, why, person):
+        return []  # the answer to the first time was lost
     after(intent.state, PayoutEvent.CANCEL)
     done = await tx.fetchval(_ROAD["refuse"], payout_id, why, person)
     assert done is not None, "the payout is locked"

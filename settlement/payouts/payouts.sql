@@ -28,6 +28,11 @@ update settlement.payout p
   from unnest($1::uuid[], $2::bigint[], $3::text[]) as n (payout_id, sequence, destination_account)
  where p.payout_id = n.payout_id and p.state = 'requested' returning p.payout_id;
 
+-- name: refused_before
+-- Whether this person refused it for this reason already.
+select true from settlement.payout
+ where payout_id = $1 and cancel_reason = $2 and refused_by = $3;
+
 -- name: refuse
 -- A person refuses what has no number yet; its hold is voided in the same transaction.
 update settlement.payout set state = 'cancelled', cancel_reason = $2, refused_by = $3
