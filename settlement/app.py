@@ -131,12 +131,14 @@ def _loops(
         Road(
             pool=worker.pool,
             chain=worker.rpc,
+            cluster=settings.reconcile.cluster,
             deployment=settings.reconcile.deployment,
             payer=settings.payer,
             clock=worker.clock,
             policy=settings.policy,
         ),
         lowest_payer_lamports=settings.lowest_payer_lamports,
+        payer_policy=settings.payer_policy,
         nudge=None if settings.signer is None else Nudge(pool=worker.pool, path=settings.signer),
     )
 

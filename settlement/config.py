@@ -13,12 +13,15 @@ from settlement.keys.choice import KeyKind, KeyPlace
 from settlement.keys.protocol import KeyRefused
 from settlement.money import LARGEST_AMOUNT_MICROUSDC, Lamports, MicroUsdc
 from settlement.payouts import policy
+from settlement.payouts.payer import PayerPolicy
 from settlement.payouts.policy import SigningPolicy
+from settlement.payouts.priority import FeePolicy
 from settlement.payouts.road import SendPolicy
 from settlement.settings import Address, SettingInvalid, SettingsReader
 from settlement.withdrawals import WithdrawalLimits
 
 _ANY_PORT = "127.0.0.1:0"
+_WHOLE_PERCENT = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,7 @@ class WorkerSettings:
     metrics: Address
     policy: SendPolicy
     lowest_payer_lamports: Lamports
+    payer_policy: PayerPolicy | None  # None: what follows from the lowest
     round_milliseconds: int
     bond_funding_milliseconds: int
     reconcile_every_seconds: int
@@ -92,20 +96,14 @@ def worker_settings(reader: SettingsReader) -> WorkerSettings:
     """Raises `SettingInvalid` naming what is missing or wrong."""
     resend = reader.integer("POD_SETTLEMENT_RESEND_MILLISECONDS", 2_000, least=100)
     price = reader.integer("POD_SETTLEMENT_COMPUTE_UNIT_PRICE_MICROLAMPORTS", 1_000)
+    lowest = Lamports(reader.integer("POD_SETTLEMENT_LOWEST_PAYER_LAMPORTS", 50_000_000))
     return WorkerSettings(
         reconcile=reconcile_settings(reader),
         payer=_pubkey(reader, "POD_PAYER_ADDRESS"),
         metrics=reader.address("POD_METRICS_LISTEN", _ANY_PORT),
-        policy=SendPolicy(
-            compute_unit_price_microlamports=price,
-            resend_after=timedelta(milliseconds=resend),
-            largest_batch=reader.integer("POD_SETTLEMENT_LARGEST_BATCH", 8, least=1),
-            batch_from=reader.integer("POD_SETTLEMENT_BATCH_FROM", 8, least=1),
-            most_rejections=reader.integer("POD_SETTLEMENT_MOST_REJECTIONS", 10, least=1),
-        ),
-        lowest_payer_lamports=Lamports(
-            reader.integer("POD_SETTLEMENT_LOWEST_PAYER_LAMPORTS", 50_000_000)
-        ),
+        policy=_send_policy(reader, timedelta(milliseconds=resend), price),
+        lowest_payer_lamports=lowest,
+        payer_policy=_payer_policy(reader, lowest),
         round_milliseconds=reader.integer("POD_SETTLEMENT_ROUND_MILLISECONDS", 250, least=10),
         bond_funding_milliseconds=reader.integer(
             "POD_SETTLEMENT_BOND_FUNDING_MILLISECONDS", 1_000, least=10
@@ -118,6 +116,39 @@ def worker_settings(reader: SettingsReader) -> WorkerSettings:
         ),
         withdrawals=withdrawal_limits(reader),
         signer=_path(reader, "POD_SIGNER_SOCKET"),
+    )
+
+
+def _send_policy(reader: SettingsReader, resend_after: timedelta, floor: int) -> SendPolicy:
+    watch = reader.integer("POD_SETTLEMENT_WATCH_MILLISECONDS", 500, least=10)
+    percentile = reader.integer("POD_SETTLEMENT_FEE_PERCENTILE", 75)
+    if percentile > _WHOLE_PERCENT:
+        raise SettingInvalid(
+            setting="POD_SETTLEMENT_FEE_PERCENTILE", problem="above 100", got=percentile
+        )
+    largest_name = "POD_SETTLEMENT_LARGEST_COMPUTE_UNIT_PRICE_MICROLAMPORTS"
+    return SendPolicy(
+        fees=FeePolicy(
+            floor_microlamports=floor,
+            cap_microlamports=reader.integer(largest_name, max(100_000, floor), least=floor),
+            percentile=percentile,
+            raise_percent=reader.integer("POD_SETTLEMENT_FEE_RAISE_PERCENT", 50),
+        ),
+        resend_after=resend_after,
+        watch_every=timedelta(milliseconds=watch),
+        largest_batch=reader.integer("POD_SETTLEMENT_LARGEST_BATCH", 8, least=1),
+        batch_from=reader.integer("POD_SETTLEMENT_BATCH_FROM", 8, least=1),
+        most_rejections=reader.integer("POD_SETTLEMENT_MOST_REJECTIONS", 10, least=1),
+    )
+
+
+def _payer_policy(reader: SettingsReader, lowest: Lamports) -> PayerPolicy:
+    usual = PayerPolicy.above(lowest)
+    resume_name, low_name = (f"POD_SETTLEMENT_{w}_PAYER_LAMPORTS" for w in ("RESUME", "LOW"))
+    return PayerPolicy(
+        lowest=lowest,
+        resume=Lamports(reader.integer(resume_name, usual.resume, least=lowest)),
+        low_water=Lamports(reader.integer(low_name, usual.low_water)),
     )
 
 

@@ -46,6 +46,16 @@ class WorkerMetrics:
             "What the fee payer has for fees and rent",
             registry=self.registry,
         )
+        self._payer_needs = Gauge(
+            "settlement_payer_needs_lamports",
+            "What the fee payer should have for what waits; never below the low water",
+            registry=self.registry,
+        )
+        self._gate = Gauge(
+            "settlement_payout_gate_closed",
+            "1 while no payout is numbered because the books may have forgotten some",
+            registry=self.registry,
+        )
         self._difference = Gauge(
             "settlement_reconcile_difference_microusdc",
             "Chain minus books of a vault at the last comparison",
@@ -88,7 +98,10 @@ class WorkerMetrics:
         self._blocked.set(1 if found.blocked else 0)
         if found.payer_lamports is not None:
             self._payer.set(found.payer_lamports)
-        for step in ("numbered", "built", "sent", "expired"):
+        if found.payer_needs_lamports is not None:
+            self._payer_needs.set(found.payer_needs_lamports)
+        self._gate.set(1 if found.gate_closed else 0)
+        for step in ("numbered", "built", "sent", "expired", "confirmed", "failed", "passed_by"):
             self._steps.labels(step=step).inc(getattr(found, step))
 
     def bonds_requested(self, made: int) -> None:

@@ -254,6 +254,12 @@ def fee(value: object, _at: Slot) -> Lamports | None:
     return None if value is None else Lamports(count(value, "fee"))
 
 
+def priority_fees(value: object) -> tuple[int, ...]:
+    """`getRecentPrioritizationFees`: microlamports per compute unit."""
+    entries = (fields(item, "priority fee") for item in items(value, "priority fees"))
+    return tuple(count(e.get("prioritizationFee"), "prioritizationFee") for e in entries)
+
+
 def rent(value: object) -> Lamports:
     """`getMinimumBalanceForRentExemption`."""
     return Lamports(count(value, "rent"))

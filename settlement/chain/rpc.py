@@ -251,6 +251,14 @@ class RpcClient(JsonRpc):
         options = {"encoding": "base64", "commitment": commitment, "filters": [{"memcmp": same}]}
         return await self.ask("getProgramAccounts", [str(program), options], answers.owned_accounts)
 
+    async def recent_priority_fees(self, written: Sequence[Pubkey]) -> tuple[int, ...]:
+        """What was offered lately for writing these accounts, in microlamports per compute unit.
+
+        One for each of the last blocks (up to 150), in no order.
+        """
+        listed = [str(address) for address in written]
+        return await self.ask("getRecentPrioritizationFees", [listed], answers.priority_fees)
+
     async def signature_statuses(
         self, signatures: Sequence[str]
     ) -> tuple[SignatureStatus | None, ...]:

@@ -33,6 +33,7 @@ from settlement.payouts.states import PayoutKind
 _COMPUTE_UNITS: Final = {PayoutKind.PAY: 20_000, PayoutKind.FUND_BOND: 40_000}
 _SKIP_COMPUTE_UNITS: Final = 10_000
 _ACCOUNT_COMPUTE_UNITS: Final = 60_000
+LARGEST_PAYMENT_COMPUTE_UNITS: Final = _COMPUTE_UNITS[PayoutKind.PAY] + _ACCOUNT_COMPUTE_UNITS
 # What the network asks for an account that stays: for its bytes and 128 more.
 _RENT_LAMPORTS_PER_BYTE: Final = 6_960
 TOKEN_ACCOUNT_RENT_LAMPORTS: Final = Lamports((128 + 165) * _RENT_LAMPORTS_PER_BYTE)
@@ -47,6 +48,7 @@ class Member:
     action: Action
     creates_account: bool = False
     alone: bool = False
+    in_vain: int = 0  # so many messages of it went out and came to nothing
 
     @property
     def rent_lamports(self) -> Lamports:

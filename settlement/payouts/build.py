@@ -15,8 +15,10 @@ from solders.pubkey import Pubkey
 
 from settlement.chain.answers import AccountAt, LatestBlockhash
 from settlement.chain.messages import Budget
+from settlement.chain.transport import RpcRefused
 from settlement.db.pool import reading, transaction
 from settlement.db.sql import load
+from settlement.money import Lamports
 from settlement.payouts.batches import (
     Member,
     batches,
@@ -25,6 +27,7 @@ from settlement.payouts.batches import (
     message_of,
 )
 from settlement.payouts.intent import Action, Intent, destination_account
+from settlement.payouts.priority import offer
 from settlement.payouts.road import Road
 from settlement.payouts.states import PayoutState
 from settlement.payouts.store import intent_of, want_skip
@@ -46,14 +49,22 @@ class _Waiting:
     alone: bool
 
 
-async def build_waiting(road: Road, till: Till) -> int:
-    """Build a message for every numbered payout that has none; says for how many payouts."""
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """For how many payouts a message was built, and whether SOL was short for more."""
+
+    payouts: int = 0
+    short: bool = False
+
+
+async def build_waiting(road: Road, till: Till, *, spendable: Lamports) -> Built:
+    """Build a message for every numbered payout that has none, as far as the lamports go."""
     async with reading(road.pool) as conn:
         rows = await conn.fetch(_SQL["to_build"], _AT_ONCE)
         wallets = sorted({str(row["destination"]) for row in rows})
         opened = await conn.fetch(_SQL["accounts_opened"], wallets) if rows else []
     if not rows:
-        return 0
+        return Built()
     waiting = [_waiting(row) for row in rows]
     members = await _judged(road, waiting, till, {r["destination"]: r["opened"] for r in opened})
     latest = await road.chain.latest_blockhash()
@@ -64,7 +75,33 @@ async def build_waiting(road: Road, till: Till) -> int:
         payer=road.payer,
         largest=road.policy.largest_batch if shares else 1,
     )
-    return sum([await _build(road, batch, latest) for batch in made])
+    recent = await _recent_fees(road)
+    left, built = int(spendable), 0
+    for batch in made:
+        budget = _budget(road, batch, recent)
+        left -= cost_lamports(batch, budget)
+        if left < 0:
+            _log.debug("payer_short", lamports=spendable, waiting=len(members) - built)
+            return Built(payouts=built, short=True)
+        built += await _build(road, batch, budget, latest)
+    return Built(payouts=built)
+
+
+async def _recent_fees(road: Road) -> tuple[int, ...]:
+    written = [road.payer, road.deployment.payouts, road.deployment.till_vault]
+    try:
+        return await road.chain.recent_priority_fees(written)
+    except RpcRefused as error:
+        _log.warning("recent_fees_not_told", problem=error.text)
+        return ()
+
+
+def _budget(road: Road, members: Sequence[Member], recent: Sequence[int]) -> Budget:
+    in_vain = max(member.in_vain for member in members)
+    return Budget(
+        compute_unit_limit=compute_unit_limit(members),
+        compute_unit_price_microlamports=offer(recent, in_vain=in_vain, policy=road.policy.fees),
+    )
 
 
 def _waiting(row: asyncpg.Record) -> _Waiting:
@@ -102,6 +139,7 @@ async def _judged(
                 action=Action.EXECUTE if reason is None else Action.SKIP,
                 creates_account=creates,
                 alone=each.alone,
+                in_vain=each.in_vain,
             )
         )
     return members
@@ -134,7 +172,9 @@ async def _known_accounts(road: Road, intents: Sequence[Intent]) -> _Known:
     return _Known(chain=road.chain, found=found)
 
 
-async def _build(road: Road, batch: Sequence[Member], latest: LatestBlockhash) -> int:
+async def _build(
+    road: Road, batch: Sequence[Member], planned: Budget, latest: LatestBlockhash
+) -> int:
     """Store one message; payouts that meanwhile moved on are left out of it."""
     ids = [member.intent.payout_id for member in batch]
     async with transaction(road.pool) as tx:
@@ -147,10 +187,7 @@ async def _build(road: Road, batch: Sequence[Member], latest: LatestBlockhash) -
             reason = member.intent.skip_reason
             if member.action is Action.SKIP and reason is not None:
                 await want_skip(tx, member.intent, reason)
-        budget = Budget(
-            compute_unit_limit=compute_unit_limit(members),
-            compute_unit_price_microlamports=road.policy.compute_unit_price_microlamports,
-        )
+        budget = replace(planned, compute_unit_limit=compute_unit_limit(members))
         message = message_of(
             members,
             deployment=road.deployment,

@@ -55,6 +55,7 @@ select m.payout_id,
 select m.message_id, m.wire, m.signature, m.members, m.sends
   from settlement.payout_message m
  where m.closed_at is null and m.wire is not null
+   and m.confirmed_at is null
    and (m.last_sent_at is null or m.last_sent_at < $1)
  order by m.message_id limit $2;
 
@@ -82,6 +83,31 @@ returning message_id;
 -- What the node answered to the last send, and whether it would say so again.
 update settlement.payout_message set problem = $2, rejected = $3
  where message_id = $1 and closed_at is null;
+
+-- name: to_watch
+-- What was sent and not seen confirmed yet.
+select message_id, signature from settlement.payout_message
+ where closed_at is null and sends > 0 and confirmed_at is null order by message_id limit $1;
+
+-- name: confirmed
+-- A node has shown these confirmed. That completes nothing.
+update settlement.payout_message set confirmed_at = $2
+ where message_id = any ($1::bigint[]) and closed_at is null and confirmed_at is null;
+
+-- name: queue_for_sol
+-- What waits for the fee payer: what open messages may cost, and what has none yet.
+select (select coalesce(sum(m.cost_lamports), 0) from settlement.payout_message m
+         where m.closed_at is null) as underway,
+       count(*) as payouts,
+       count(*) filter (where p.kind = 'fund_bond') as bonds,
+       count(distinct p.destination) filter (where p.kind = 'pay' and not exists (
+          select from settlement.payout d
+           where d.destination = p.destination and d.state = 'paid' and d.kind = 'pay'))
+         as new_wallets
+  from settlement.payout p
+ where p.state in ('requested', 'numbered') and not exists (
+    select from settlement.payout_attempt a
+     where a.payout_id = p.payout_id and a.closed_at is null);
 
 -- name: to_expire
 -- Messages whose blockhash is dead at the finalized height given.

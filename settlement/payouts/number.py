@@ -32,7 +32,7 @@ class AnotherDeployment(Conflict):
 async def number_waiting(pool: Pool, *, till: Till, deployment: Deployment, now: datetime) -> int:
     """Number what may go by now; says how many. Stops where the program's window ends."""
     async with transaction(pool) as tx:
-        following = max(await _next_number(tx, till, deployment), till.payouts.base)
+        following = max(await next_number(tx, till, deployment), till.payouts.base)
         gone = {row["sequence"] for row in await tx.fetch(_SQL["numbers_gone"], following)}
         numbered: dict[UUID, tuple[int, str]] = {}
         for row in await tx.fetch(_SQL["requested"], _AT_ONCE, now):
@@ -53,7 +53,8 @@ async def number_waiting(pool: Pool, *, till: Till, deployment: Deployment, now:
     return len(given)
 
 
-async def _next_number(tx: Tx, till: Till, deployment: Deployment) -> int:
+async def next_number(tx: Tx, till: Till, deployment: Deployment) -> int:
+    """The next number to give out, locked. Raises `AnotherDeployment`."""
     program_id = str(deployment.program_id)
     await tx.execute(_SQL["start_counter"], program_id, till.payouts.base)
     counter = await tx.fetchrow(_SQL["lock_counter"])

@@ -4,13 +4,15 @@
 and reference are the intent's own. If not, the money is gone all the same and must be booked: from
 the account that the payment's code names when that can bear it, else as unexplained; and payouts
 halt for a person to look (the books were restored from a backup, or the payer's key is abused).
+A payment whose reference is that of a payout without a number ends that payout: books that came
+back from a backup forgot the number, not the promise.
 `skipped` gives the money of burned numbers back.
 
 Each function returns the operations; the caller applies them once, in the same transaction. The
 same fact again returns the same operations, which the books answer as replays.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 import structlog
@@ -26,10 +28,11 @@ from settlement.ledger import store as ledger
 from settlement.ledger.accounts import UNEXPLAINED_OUT, bond_pending, host, user
 from settlement.ledger.operations import AccountName, Capture, Operation, Void
 from settlement.money import MicroUsdc
+from settlement.payouts import store
 from settlement.payouts.halt import halt, halted
 from settlement.payouts.intent import Intent
 from settlement.payouts.states import FINAL, PayoutEvent, PayoutKind, PayoutState, after
-from settlement.payouts.store import intent_of
+from settlement.payouts.store import BEFORE_ITS_END, intent_of
 
 __all__ = [
     "BondFundingSeen",
@@ -101,6 +104,18 @@ async def paid(tx: Tx, fact: PaymentSeen) -> list[Operation]:
             meta | {"payout": str(intent.payout_id)},
         )
         return [Capture(hold_id=intent.payout_id, post=post)]
+    if (forgotten := await _forgotten(tx, found, fact)) is not None:
+        payout_id = forgotten.payout_id
+        post = postings.withdrawal_paid(
+            fact.key,
+            fact.moment,
+            forgotten.account,
+            fact.amount_microusdc,
+            meta | {"payout": str(payout_id)},
+        )
+        if forgotten.state is PayoutState.PAID:
+            return [Capture(hold_id=payout_id, post=post)]
+        return [Void(hold_id=payout_id, reason=_before_restore(fact)), post]
     owner = await deposits.owner_of_code(tx, fact.code)
     named = _named_by(owner)
     bearer = await _bearer(tx, fact.key, named, fact.amount_microusdc)
@@ -120,6 +135,64 @@ def _named_by(owner: deposits.UserCode | deposits.BondCode | None) -> AccountNam
             return None
         case _:
             assert_never(owner)
+
+
+async def _forgotten(tx: Tx, found: _Found | None, fact: PaymentSeen) -> Intent | None:
+    """The payout that this payment names, if the books had no number for it; it is over now.
+
+    One that nobody had approved in these books cannot be approved any more. One that has another
+    number by now must not be paid under that too: it is to be burned.
+    """
+    row = await tx.fetchrow(_SQL["by_reference"], fact.reference)
+    if row is None:
+        return None
+    intent = intent_of(row)
+    if found is not None and (found.intent == intent or found.intent.state in FINAL):
+        return None
+    promised = (intent.kind, intent.amount_microusdc, intent.code)
+    if promised != (PayoutKind.PAY, fact.amount_microusdc, fact.code):
+        return None
+    if intent.state in BEFORE_ITS_END:
+        await store.want_skip(tx, intent, f"paid under number {fact.sequence}")
+    if intent.state is PayoutState.CANCELLED and await _is_gone(tx, fact):
+        return intent  # seen before: the same operations are replays in the books
+    if intent.state not in (PayoutState.REQUESTED, PayoutState.AWAITING_APPROVAL):
+        return None
+    if found is not None:
+        await _unexpected(tx, found, fact.sequence, fact.key, keeps_number=False)
+    _log.warning("payout_remembered", payout=str(intent.payout_id), number=fact.sequence)
+    return await _remember(tx, intent, fact)
+
+
+async def _remember(tx: Tx, intent: Intent, fact: PaymentSeen) -> Intent:
+    if intent.state is PayoutState.AWAITING_APPROVAL:
+        state = after(intent.state, PayoutEvent.CANCEL)
+        done = await tx.fetchval(
+            _SQL["never_again"], intent.payout_id, intent.state, state, _before_restore(fact)
+        )
+        await tx.execute(_SQL["number_gone"], fact.sequence, "paid", fact.key.reference)
+    else:
+        state = after(intent.state, PayoutEvent.PAID)
+        done = await tx.fetchval(
+            _SQL["remember"],
+            intent.payout_id,
+            intent.state,
+            state,
+            fact.sequence,
+            fact.destination,
+            fact.key.reference,
+            fact.moment.slot,
+        )
+    assert done is not None, "the payout is locked"
+    return replace(intent, state=state)
+
+
+def _before_restore(fact: PaymentSeen) -> str:
+    return f"paid under number {fact.sequence} before the books were restored"
+
+
+async def _is_gone(tx: Tx, fact: PaymentSeen) -> bool:
+    return bool(await tx.fetchval(_SQL["is_gone"], fact.sequence, fact.key.reference))
 
 
 async def bond_funded(tx: Tx, fact: BondFundingSeen) -> list[Operation]:

@@ -6,6 +6,22 @@ select next_sequence from settlement.payout_counter for update;
 -- The payout of a number, locked.
 select * from settlement.payout where sequence = $1 for update;
 
+-- name: by_reference
+-- The payout that a payment names, locked.
+select * from settlement.payout where reference = $1 for update;
+
+-- name: remember
+-- A payout without a number was paid: the books were saved before it had one, and restored.
+update settlement.payout
+   set state = $3, sequence = $4, destination_account = $5, outcome_reference = $6,
+       outcome_slot = $7
+ where payout_id = $1 and state = $2 returning state;
+
+-- name: never_again
+-- What nobody had approved when the books were saved was approved afterwards, and paid.
+update settlement.payout set state = $3, cancel_reason = $4
+ where payout_id = $1 and state = $2 returning state;
+
 -- name: finish
 -- How a payout ended, by the finalized instruction that ended it.
 update settlement.payout set state = $3, outcome_reference = $4, outcome_slot = $5
@@ -31,6 +47,11 @@ update settlement.payout_message m set closed_at = clock_timestamp(), ended = 'd
 -- A number the chain used up without an intent of ours.
 insert into settlement.payout_number_gone (sequence, how, reference) values ($1, $2, $3)
 on conflict do nothing;
+
+-- name: is_gone
+-- Whether this very payment was seen to use up a number that no payout has.
+select exists (select from settlement.payout_number_gone
+                where sequence = $1 and how = 'paid' and reference = $2);
 
 -- name: borne_by
 -- Which account a movement that is in the books was booked against.

@@ -38,6 +38,13 @@ select true from settlement.payout
 update settlement.payout set state = 'cancelled', cancel_reason = $2, refused_by = $3
  where payout_id = $1 and state in ('awaiting_approval', 'requested') returning state;
 
+-- name: passed_by
+-- Numbers that are not decided, so far behind the next one, and not given up yet; locked.
+select p.* from settlement.payout p
+ where p.state in ('numbered', 'signed', 'sent') and p.skip_reason is null
+   and p.sequence <= (select next_sequence - $1::bigint from settlement.payout_counter)
+ order by p.sequence for update;
+
 -- name: counts
 -- How many payouts stand where, and since when the oldest waits.
 select state, count(*) as n, min(requested_at) as oldest from settlement.payout

@@ -7,6 +7,7 @@
         cancelled              cancelled
 
     numbered | signed | sent:  -paid->     paid       the number was used for this very payment
+    requested -paid-> paid             the books, restored from a backup, had forgotten its number
                                -skipped->  skipped    the number was burned: the money goes back
                                -number_lost-> requested   the chain used the number for something
                                                       else, so this payout can never use it
@@ -67,6 +68,7 @@ TRANSITIONS: Final[Mapping[tuple[PayoutState, PayoutEvent], PayoutState]] = {
     (_S.AWAITING_APPROVAL, _E.CANCEL): _S.CANCELLED,
     (_S.REQUESTED, _E.NUMBER): _S.NUMBERED,
     (_S.REQUESTED, _E.CANCEL): _S.CANCELLED,
+    (_S.REQUESTED, _E.PAID): _S.PAID,
     (_S.NUMBERED, _E.SIGN): _S.SIGNED,
     (_S.NUMBERED, _E.EXPIRE): _S.NUMBERED,
     (_S.NUMBERED, _E.PAID): _S.PAID,

@@ -10,7 +10,7 @@ from typing import Protocol, assert_never
 
 from solders.pubkey import Pubkey
 
-from settlement.chain.answers import AccountAt, LatestBlockhash
+from settlement.chain.answers import AccountAt, Commitment, LatestBlockhash, SignatureStatus
 from settlement.chain.program import Config, Deployment, Payouts, UnknownAccount, decode_account
 from settlement.chain.tokens import NotATokenAccount, TokenAccount, token_account
 from settlement.errors import Unavailable
@@ -53,13 +53,21 @@ class AccountReader(Protocol):
 class PayoutChain(AccountReader, Protocol):
     """What the road to the chain needs of a node; `RpcClient` is one."""
 
-    async def latest_blockhash(self) -> LatestBlockhash: ...
+    async def latest_blockhash(
+        self, commitment: Commitment = Commitment.CONFIRMED
+    ) -> LatestBlockhash: ...
 
     async def block_height(self) -> BlockHeight: ...
 
     async def balance(self, address: Pubkey) -> Lamports: ...
 
     async def send(self, transaction: bytes) -> str: ...
+
+    async def signature_statuses(
+        self, signatures: Sequence[str]
+    ) -> tuple[SignatureStatus | None, ...]: ...
+
+    async def recent_priority_fees(self, written: Sequence[Pubkey]) -> tuple[int, ...]: ...
 
 
 class TillUnreadable(Unavailable):

@@ -49,6 +49,7 @@ ROLE_OF_FILE = {
     "settlement/ledger/verify.sql": "pod_finance",
     "settlement/payouts/bond_refund.sql": "pod_coordinator",
     "settlement/payouts/decide.sql": "pod_finance",
+    "settlement/payouts/gate.sql": "pod_settlement",
     "settlement/payouts/life.sql": "pod_settlement",
     "settlement/payouts/messages.sql": "pod_settlement",
     "settlement/payouts/nudge.sql": "pod_settlement",

@@ -22,7 +22,7 @@ from settlement.payouts.policy import SigningPolicy
 from settlement.payouts.road import Road, SendPolicy
 from settlement.payouts.rounds import Rounds
 from settlement.payouts.sign import Signer, sign_waiting
-from tests.chain.indexer.seeded_ground import AWAY, RETRY, Pools
+from tests.chain.indexer.seeded_ground import AWAY, CLUSTER, RETRY, Pools
 from tests.simulator.death import Fuse, MortalSession, Stopped, mortal_pool
 
 
@@ -87,6 +87,7 @@ class Working:
             road = Road(
                 pool=mortal_pool(self.pools.settlement, self.fuse),
                 chain=RpcClient([URL], session, retry=RETRY),
+                cluster=CLUSTER,
                 deployment=self.deployment,
                 payer=self.key.pubkey(),
                 clock=self.clock,

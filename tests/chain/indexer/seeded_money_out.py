@@ -24,7 +24,7 @@ from settlement.payouts.sign import Signer, sign_waiting
 from settlement.payouts.survey import read_till
 from settlement.withdrawals import WithdrawalRequest
 from tests.chain.indexer.seeded_death import MortalSession
-from tests.chain.indexer.seeded_ground import AWAY, OPERATOR, RETRY, USER, Ground, Pools
+from tests.chain.indexer.seeded_ground import AWAY, CLUSTER, OPERATOR, RETRY, USER, Ground, Pools
 from tests.chain.indexer.seeded_story import USDC
 
 _EARNED_AT = 10
@@ -110,6 +110,7 @@ class MoneyOut:
         road = Road(
             pool=pools.settlement,
             chain=rpc,
+            cluster=CLUSTER,
             deployment=self.ground.deployment,
             payer=key.address,
             clock=clock,

@@ -69,6 +69,7 @@ class Money:
             metrics=ANY,
             policy=SendPolicy(resend_after=timedelta(milliseconds=200)),
             lowest_payer_lamports=Lamports(1_000_000),
+            payer_policy=None,
             round_milliseconds=20,
             bond_funding_milliseconds=50,
             reconcile_every_seconds=3_600,

@@ -17,7 +17,13 @@ from solders.transaction import Transaction
 
 from settlement.bonds.lifecycle import BondPosted
 from settlement.chain import program
-from settlement.chain.answers import Account, AccountAt, LatestBlockhash
+from settlement.chain.answers import (
+    Account,
+    AccountAt,
+    Commitment,
+    LatestBlockhash,
+    SignatureStatus,
+)
 from settlement.chain.layouts import (
     CONFIG_SIZE,
     PAYOUTS_SIZE,
@@ -60,12 +66,20 @@ class FakeChain:
     seen: list[Seen] = field(default_factory=list[Seen])
     payer_lamports: int = 10_000_000_000
     till_frozen: bool = False
+    hold_sends: bool = False  # the network takes its time
+    held: list[Transaction] = field(default_factory=list[Transaction])
+    fail_sends: int = 0  # so many of the next sends land, and fail
+    failed: set[str] = field(default_factory=set[str])
+    commitment: Commitment = Commitment.FINALIZED  # of what has landed
+    recent_fees: tuple[int, ...] = ()
     lose_sends: int = 0  # so many of the next sends never land, though the node takes them
     lose_answers: int = 0  # so many of the next sends land, and the answer is lost
     sends: int = 0
     bond_amount: MicroUsdc = BOND_AMOUNT
 
-    async def latest_blockhash(self) -> LatestBlockhash:
+    async def latest_blockhash(
+        self, commitment: Commitment = Commitment.CONFIRMED
+    ) -> LatestBlockhash:
         self.height += 1
         return LatestBlockhash(
             slot=Slot(self.height),
@@ -82,11 +96,33 @@ class FakeChain:
     async def accounts(self, addresses: Sequence[Pubkey]) -> tuple[AccountAt, ...]:
         return tuple(AccountAt(slot=Slot(self.height), account=self._account(a)) for a in addresses)
 
+    async def signature_statuses(
+        self, signatures: Sequence[str]
+    ) -> tuple[SignatureStatus | None, ...]:
+        return tuple(self._status(signature) for signature in signatures)
+
+    def _status(self, signature: str) -> SignatureStatus | None:
+        failed = signature in self.failed
+        if not failed and signature not in self.signatures:
+            return None
+        return SignatureStatus(slot=Slot(self.height), failed=failed, commitment=self.commitment)
+
+    async def recent_priority_fees(self, written: Sequence[Pubkey]) -> tuple[int, ...]:
+        assert self.deployment.payouts in written
+        return self.recent_fees
+
     async def send(self, transaction: bytes) -> str:
         self.sends += 1
         signed = Transaction.from_bytes(transaction)
         signed.verify()
         signature = str(signed.signatures[0])
+        if self.hold_sends:
+            self.held.append(signed)
+            return signature
+        if self.fail_sends > 0:
+            self.fail_sends -= 1
+            self.failed.add(signature)
+            return signature
         if self.lose_sends > 0:
             self.lose_sends -= 1
             return signature
@@ -95,6 +131,13 @@ class FakeChain:
             self.lose_answers -= 1
             raise RpcUnavailable(problem="the answer was lost")
         return signature
+
+    def let_go(self) -> None:
+        """What was held up lands."""
+        self.hold_sends = False
+        for signed in self.held:
+            self._execute(signed, str(signed.signatures[0]))
+        self.held.clear()
 
     def burn(self, *sequences: int) -> None:
         """The program's admin burns numbers."""

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from solders.pubkey import Pubkey
 
-from settlement.chain.answers import AccountAt, LatestBlockhash
+from settlement.chain.answers import AccountAt, Commitment, LatestBlockhash, SignatureStatus
 from settlement.db.pool import Pool
 from settlement.money import BlockHeight, Lamports
 from tests.database.payouts.chain import FakeChain
@@ -107,8 +107,10 @@ class StoppingChain:
         self._chain = chain
         self._fuse = fuse
 
-    async def latest_blockhash(self) -> LatestBlockhash:
-        answer = await self._chain.latest_blockhash()
+    async def latest_blockhash(
+        self, commitment: Commitment = Commitment.CONFIRMED
+    ) -> LatestBlockhash:
+        answer = await self._chain.latest_blockhash(commitment)
         self._fuse.step()
         return answer
 
@@ -124,6 +126,18 @@ class StoppingChain:
 
     async def balance(self, address: Pubkey) -> Lamports:
         answer = await self._chain.balance(address)
+        self._fuse.step()
+        return answer
+
+    async def signature_statuses(
+        self, signatures: Sequence[str]
+    ) -> tuple[SignatureStatus | None, ...]:
+        answer = await self._chain.signature_statuses(signatures)
+        self._fuse.step()
+        return answer
+
+    async def recent_priority_fees(self, written: Sequence[Pubkey]) -> tuple[int, ...]:
+        answer = await self._chain.recent_priority_fees(written)
         self._fuse.step()
         return answer
 

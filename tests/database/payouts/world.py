@@ -25,7 +25,7 @@ from settlement.ledger.operations import (
     Transfer,
     Writer,
 )
-from settlement.money import MicroUsdc, Slot
+from settlement.money import Lamports, MicroUsdc, Slot
 from settlement.payouts import outcome
 from settlement.payouts.build import build_waiting
 from settlement.payouts.number import number_waiting
@@ -101,6 +101,7 @@ class World:
         return Road(
             pool=pool or self.worker,
             chain=self.line or self.chain,
+            cluster="fake",
             deployment=self.deployment,
             payer=self.key.address,
             clock=self.clock,
@@ -203,7 +204,8 @@ class World:
 
     async def build(self, pool: Pool | None = None) -> int:
         till = await read_till(self.line or self.chain, self.deployment)
-        return await build_waiting(self.road(pool=pool), till)
+        built = await build_waiting(self.road(pool=pool), till, spendable=Lamports(10**12))
+        return built.payouts
 
     def signing(self, policy: SigningPolicy | None = None, *, pool: Pool | None = None) -> Signer:
         return Signer(
