@@ -134,7 +134,7 @@ async def may(pool: Pool, statement: str) -> bool:
 
 RIGHTS = [
     ("update settlement.payout set outcome_reference = 'x', outcome_slot = 1", "indexer"),
-    ("update settlement.payout set skip_reason = 'x'", "worker"),
+    ("update settlement.payout set skip_reason = 'x'", "indexer worker"),
     ("update settlement.payout set approved_by = 'x'", "finance"),
     ("update settlement.payout set refused_by = 'x'", "worker"),
     (
@@ -147,6 +147,14 @@ RIGHTS = [
         " values (gen_random_uuid(), 'x', now(), 'somebody else')",
         "",
     ),
+    (
+        "insert into settlement.payout_gate (era, reason, dead_above_height)"
+        " values (1, 'restored', 1)",
+        "worker",
+    ),
+    ("update settlement.payout_gate set passed_at = now(), next_number = 1", "worker"),
+    ("update settlement.payout_gate set dead_above_height = 1", ""),
+    ("select * from settlement.payout_gate", "coordinator indexer worker signer"),
     ("update settlement.payout_message set signature = 'x'", "signer"),
     ("update settlement.payout_message set sends = 1, problem = 'x', rejected = true", "worker"),
     ("update settlement.payout_message set confirmed_at = now()", "worker"),
