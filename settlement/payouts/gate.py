@@ -33,9 +33,9 @@ from settlement.payouts.survey import Till
 
 _SQL = load("settlement.payouts", "gate.sql")
 _FIRST_ERA: Final = 1
-# So many blocks a blockhash lives; so many more for a node that told us an old height.
+# So many blocks a blockhash lives; as many more, because the node that tells us may be that far back.
 BLOCKHASH_LIVES: Final = 150
-_MARGIN: Final = 32
+_MARGIN: Final = 150
 _log = structlog.stdlib.get_logger()
 
 

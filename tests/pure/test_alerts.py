@@ -26,7 +26,10 @@ VALUES: Final[dict[str, set[str]]] = {
     "kind": {str(kind) for kind in IncidentKind},
     "verdict": {str(verdict) for verdict in Verdict},
     "state": {str(state) for state in PayoutState},
-    "step": {"numbered", "built", "sent", "expired", "bond_requested"},
+    "step": {
+        *("numbered", "built", "sent", "expired", "confirmed", "failed", "passed_by"),
+        "bond_requested",
+    },
     "cause": {str(cause) for cause in Cause},
     "booked_as": {"itself", "unexplained", "nothing"},
 }

@@ -251,6 +251,7 @@ class FakeChain:
         self.height += 1
         moment = ChainMoment(slot=Slot(self.height), block_time=datetime(2026, 11, 20, tzinfo=UTC))
         if isinstance(done, Pay):
+            self._must(done.payer == self.payer, 6011)
             self._must_be_free(done.sequence)
             account = self.accounts_by_address.get(done.destination)
             self._must(account is not None, 6008)

@@ -173,7 +173,7 @@ async def test_each_thing_is_waited_for(books: Books) -> None:
     assert (await books.rounds()).blocked == (RESTORED,)
     told = (await books.rounds()).blocked[0]
     assert "blockhashes of before live up to height" in told
-    world.chain.pass_blocks(200)
+    world.chain.pass_blocks(400)
     await books.rounds()
     assert "is not read up to slot" in (await books.rounds()).blocked[0]
     safe = world.chain.height
