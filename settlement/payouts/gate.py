@@ -33,7 +33,7 @@ from settlement.payouts.survey import Till
 
 _SQL = load("settlement.payouts", "gate.sql")
 _FIRST_ERA: Final = 1
-# So many blocks a blockhash lives; as many more, because the node that tells us may be that far back.
+# So many blocks a blockhash lives; as many more, for a node that is that far back and tells us.
 BLOCKHASH_LIVES: Final = 150
 _MARGIN: Final = 150
 _log = structlog.stdlib.get_logger()

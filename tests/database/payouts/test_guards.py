@@ -154,7 +154,7 @@ RIGHTS = [
     ),
     ("update settlement.payout_gate set passed_at = now(), next_number = 1", "worker"),
     ("update settlement.payout_gate set dead_above_height = 1", ""),
-    ("select * from settlement.payout_gate", "coordinator indexer worker signer"),
+    ("select * from settlement.payout_gate", "coordinator finance indexer worker signer"),
     ("update settlement.payout_message set signature = 'x'", "signer"),
     ("update settlement.payout_message set sends = 1, problem = 'x', rejected = true", "worker"),
     ("update settlement.payout_message set confirmed_at = now()", "worker"),
