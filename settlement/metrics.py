@@ -14,48 +14,71 @@ from settlement.payouts.states import FINAL, PayoutState
 from settlement.reconcile.compare import Reconciliation, Verdict
 
 
+class PayoutMeters:
+    """The road of payouts to the chain."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._waiting = Gauge(
+            "settlement_payouts_waiting",
+            "Payouts that are not over, by state",
+            ["state"],
+            registry=registry,
+        )
+        self._oldest = Gauge(
+            "settlement_payout_oldest_age_seconds",
+            "Age of the oldest payout that is not over; 0 when there is none",
+            registry=registry,
+        )
+        self.steps = Counter(
+            "settlement_payout_steps_total",
+            "Steps taken on the road to the chain",
+            ["step"],
+            registry=registry,
+        )
+        self._blocked = Gauge(
+            "settlement_payouts_blocked",
+            "1 while payouts do not move: halted, till frozen or fee payer low",
+            registry=registry,
+        )
+        self._payer = Gauge(
+            "settlement_payer_balance_lamports",
+            "What the fee payer has for fees and rent",
+            registry=registry,
+        )
+        self._payer_needs = Gauge(
+            "settlement_payer_needs_lamports",
+            "What the fee payer should have for what waits; never below the low water",
+            registry=registry,
+        )
+        self._gate = Gauge(
+            "settlement_payout_gate_closed",
+            "1 while no payout is numbered because the books may have forgotten some",
+            registry=registry,
+        )
+
+    def round(self, found: Round, now: datetime) -> None:
+        """Take in what a round found and did."""
+        for state in PayoutState:
+            if state not in FINAL:
+                self._waiting.labels(state=state.value).set(found.waiting.get(state, 0))
+        oldest = found.oldest_requested_at
+        self._oldest.set(0 if oldest is None else (now - oldest).total_seconds())
+        self._blocked.set(1 if found.blocked else 0)
+        if found.payer_lamports is not None:
+            self._payer.set(found.payer_lamports)
+        if found.payer_needs_lamports is not None:
+            self._payer_needs.set(found.payer_needs_lamports)
+        self._gate.set(1 if found.gate_closed else 0)
+        for step in ("numbered", "built", "sent", "expired", "confirmed", "failed", "passed_by"):
+            self.steps.labels(step=step).inc(getattr(found, step))
+
+
 class WorkerMetrics:
     """The payout worker's figures."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._waiting = Gauge(
-            "settlement_payouts_waiting",
-            "Payouts that are not over, by state",
-            ["state"],
-            registry=self.registry,
-        )
-        self._oldest = Gauge(
-            "settlement_payout_oldest_age_seconds",
-            "Age of the oldest payout that is not over; 0 when there is none",
-            registry=self.registry,
-        )
-        self._steps = Counter(
-            "settlement_payout_steps_total",
-            "Steps taken on the road to the chain",
-            ["step"],
-            registry=self.registry,
-        )
-        self._blocked = Gauge(
-            "settlement_payouts_blocked",
-            "1 while payouts do not move: halted, till frozen or fee payer low",
-            registry=self.registry,
-        )
-        self._payer = Gauge(
-            "settlement_payer_balance_lamports",
-            "What the fee payer has for fees and rent",
-            registry=self.registry,
-        )
-        self._payer_needs = Gauge(
-            "settlement_payer_needs_lamports",
-            "What the fee payer should have for what waits; never below the low water",
-            registry=self.registry,
-        )
-        self._gate = Gauge(
-            "settlement_payout_gate_closed",
-            "1 while no payout is numbered because the books may have forgotten some",
-            registry=self.registry,
-        )
+        self._payouts = PayoutMeters(self.registry)
         self._difference = Gauge(
             "settlement_reconcile_difference_microusdc",
             "Chain minus books of a vault at the last comparison",
@@ -90,23 +113,11 @@ class WorkerMetrics:
 
     def round(self, found: Round, now: datetime) -> None:
         """Take in what a round found and did."""
-        for state in PayoutState:
-            if state not in FINAL:
-                self._waiting.labels(state=state.value).set(found.waiting.get(state, 0))
-        oldest = found.oldest_requested_at
-        self._oldest.set(0 if oldest is None else (now - oldest).total_seconds())
-        self._blocked.set(1 if found.blocked else 0)
-        if found.payer_lamports is not None:
-            self._payer.set(found.payer_lamports)
-        if found.payer_needs_lamports is not None:
-            self._payer_needs.set(found.payer_needs_lamports)
-        self._gate.set(1 if found.gate_closed else 0)
-        for step in ("numbered", "built", "sent", "expired", "confirmed", "failed", "passed_by"):
-            self._steps.labels(step=step).inc(getattr(found, step))
+        self._payouts.round(found, now)
 
     def bonds_requested(self, made: int) -> None:
         """Bond fundings that were asked for."""
-        self._steps.labels(step="bond_requested").inc(made)
+        self._payouts.steps.labels(step="bond_requested").inc(made)
 
     def scheduled(self, done: int) -> None:
         """Take in for how many operators scheduled payouts were looked at."""

@@ -109,7 +109,9 @@ async def test_an_unpayable_number_is_burned_and_the_money_is_back(money: Money)
         await money.world.settled()
         found = await app.reconcile_once(money.reconcile_settings())
 
-    assert ended.reason == "the wallet's token account was given to another owner"
+    assert ended.reason == (
+        "the wallet's token account was given to another owner: the money is back"
+    )
     payouts = await payouts_on_chain(money)
     assert (payouts.is_used(0), payouts.is_paid(0)) == (True, False)
     assert payouts.is_paid(1)
