@@ -35,7 +35,7 @@ async def test_fees_and_rents_are_booked_and_the_rest_is_there(money: Money) -> 
         known = await money.withdraw(10 * USDC)
         unknown = await money.withdraw(20 * USDC, new_wallet())  # its account must be opened
         for asked in (known, unknown):
-            await money.until(asked, WithdrawalStatus.CONFIRMED)
+            await money.until(asked, WithdrawalStatus.FINAL)
         await money.world.rpc.call("requestAirdrop", str(payer), 12_345)
         await money.world.settled()
         assert await unbooked() == before
