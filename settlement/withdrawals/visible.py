@@ -97,7 +97,8 @@ def reasons(state: PayoutState, notes: Notes) -> tuple[WithdrawalReason, ...]:
             return _delay(notes)
         case PayoutState.CANCELLED:
             code = "cancelled" if notes.refused_by is None else "refused"
-            return (_reason(code, f"{notes.cancel_reason}: the money is back"),)
+            # After a restore it may say that it was paid before: nothing is added to the reason.
+            return (_reason(code, str(notes.cancel_reason)),)
         case PayoutState.SKIPPED:
             why = notes.skip_reason or "it could not be paid"
             return (_reason("unpayable", f"{why}: the money is back"),)

@@ -99,7 +99,7 @@ def test_the_reasons() -> None:
     assert one[0][1].endswith("one of them has")
     assert said(PayoutState.CANCELLED, cancel_reason="no")[0] == (
         "cancelled",
-        "no: the money is back",
+        "no",
     )
     refused = said(PayoutState.CANCELLED, cancel_reason="no", refused_by="Ann")
     assert refused[0][0] == "refused"
