@@ -22,6 +22,7 @@ from settlement.withdrawals import WithdrawalLimits
 
 _ANY_PORT = "127.0.0.1:0"
 _WHOLE_PERCENT = 100
+_MOST_DAYS = 36_500  # a hundred years: far beyond, dates end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,10 +263,12 @@ def withdrawal_limits(reader: SettingsReader) -> WithdrawalLimits:
         return MicroUsdc(reader.integer(f"POD_WITHDRAWAL_{name}_MICROUSDC", default, least=least))
 
     def seconds(name: str) -> timedelta:
-        return timedelta(seconds=reader.integer(f"POD_WITHDRAWAL_{name}_SECONDS", 0))
+        most = _MOST_DAYS * 86_400
+        return timedelta(seconds=reader.integer(f"POD_WITHDRAWAL_{name}_SECONDS", 0, most=most))
 
     usual = WithdrawalLimits()
-    days = reader.integer("POD_WITHDRAWAL_NEWCOMER_DAYS", usual.newcomer_for.days)
+    usual_days = usual.newcomer_for.days
+    days = reader.integer("POD_WITHDRAWAL_NEWCOMER_DAYS", usual_days, most=_MOST_DAYS)
     return WithdrawalLimits(
         smallest_microusdc=amount("SMALLEST", usual.smallest_microusdc),
         daily_microusdc=amount("DAILY", usual.daily_microusdc),

@@ -10,8 +10,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from settlement.errors import Refused
+
+_LARGEST: Final = 2**63 - 1  # what the books and the database can count
 
 
 class SettingInvalid(Refused):
@@ -59,8 +62,10 @@ class SettingsReader:
         found = self._environment.get(name, self._file.get(name.lower()))
         return None if found is None or found == "" else str(found)
 
-    def integer(self, name: str, default: int | None = None, *, least: int = 0) -> int:
-        """A whole number of at least `least`."""
+    def integer(
+        self, name: str, default: int | None = None, *, least: int = 0, most: int = _LARGEST
+    ) -> int:
+        """A whole number from `least` to `most`."""
         found = self.text(name, None if default is None else str(default))
         try:
             number = int(found)
@@ -68,6 +73,8 @@ class SettingsReader:
             raise SettingInvalid(setting=name, problem="not a whole number", got=found) from None
         if number < least:
             raise SettingInvalid(setting=name, problem=f"less than {least}", got=found)
+        if number > most:
+            raise SettingInvalid(setting=name, problem=f"more than {most}", got=found)
         return number
 
     def words(self, name: str, default: str | None = None) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from settlement.config import withdrawal_limits
 from settlement.settings import Address, SettingInvalid, SettingsReader
 
 
@@ -42,6 +43,24 @@ def test_what_is_no_whole_number(written: str) -> None:
     with pytest.raises(SettingInvalid) as refused:
         reader({"N": written}).integer("N")
     assert refused.value.details["setting"] == "N"
+
+
+def test_a_whole_number_may_have_a_bound() -> None:
+    assert reader({"N": "7"}).integer("N", most=7) == 7
+    with pytest.raises(SettingInvalid, match="more than 7"):
+        reader({"N": "8"}).integer("N", most=7)
+    with pytest.raises(SettingInvalid, match="more than"):
+        reader({"N": str(2**63)}).integer("N")
+
+
+@pytest.mark.parametrize(
+    "name", ["NEWCOMER_DAYS", "FIRST_USE_DELAY_SECONDS", "CHANGED_DELAY_SECONDS"]
+)
+def test_delays_of_withdrawals_stay_within_the_calendar(name: str) -> None:
+    setting = f"POD_WITHDRAWAL_{name}"
+    with pytest.raises(SettingInvalid) as caught:
+        withdrawal_limits(reader({setting: str(10**12)}))
+    assert caught.value.details["setting"] == setting
 
 
 def test_lists() -> None:
