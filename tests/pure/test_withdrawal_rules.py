@@ -43,7 +43,7 @@ from tests.database.payouts.chain import token_bytes
 USDC = 1_000_000
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=400)
-WALLET, OTHER = str(Keypair().pubkey()), str(Keypair().pubkey())
+WALLET, OTHER = (str(Keypair.from_seed(bytes([n]) * 32).pubkey()) for n in (1, 2))
 
 
 def test_the_table_is_total() -> None:
