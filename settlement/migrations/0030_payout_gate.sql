@@ -34,7 +34,8 @@ create trigger keep_gate before update on settlement.payout_gate
 create trigger nothing_lost before delete or truncate on settlement.payout_gate
   for each statement execute function settlement.refuse_change_v1();
 
--- Whoever numbers, in whatever version: not while the gate is closed.
+-- Whoever numbers or takes back, in whatever version: not while the gate is closed. What was paid
+-- under a number that the books forgot would be paid, or given back, a second time.
 create function settlement.gate_before_numbers_v1() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -50,6 +51,11 @@ end
 $$;
 create trigger gate_before_numbers before update of sequence on settlement.payout
   for each row when (new.state = 'numbered' and old.state = 'requested')
+  execute function settlement.gate_before_numbers_v1();
+-- The indexer cancels only what it has just seen paid.
+create trigger gate_before_cancels before update of state on settlement.payout
+  for each row when (new.state = 'cancelled' and old.state <> 'cancelled'
+                     and current_user <> 'pod_indexer')
   execute function settlement.gate_before_numbers_v1();
 
 -- A payment that the books forgot: of a payout that had no number when they were saved.

@@ -92,7 +92,8 @@ async def approve(tx: Tx, payout_id: UUID, *, by: str, now: datetime) -> Approve
 async def refuse(tx: Tx, payout_id: UUID, *, by: str, reason: str) -> list[Operation]:
     """Refuse a payout that has no number; the caller applies the operations: the money is back.
 
-    Raises `UnknownPayout`, `PersonUnnamed`, `NumberGiven`, or `WrongPayoutState` when it is over.
+    Raises `UnknownPayout`, `PersonUnnamed`, `NumberGiven`, `WrongPayoutState` when it is over, or
+    `PastUnknown` while restored books may have forgotten that it was paid.
     """
     person = _text(by, field="actor", longest=_LONGEST_NAME)
     why = _text(reason, field="reason", longest=_LONGEST_REASON)
@@ -104,6 +105,7 @@ async def refuse(tx: Tx, payout_id: UUID, *, by: str, reason: str) -> list[Opera
     if await tx.fetchval(_ROAD["refused_before"], payout_id, why, person):
         return []  # the answer to the first time was lost
     after(intent.state, PayoutEvent.CANCEL)
+    await store.require_known_past(tx, payout_id)
     done = await tx.fetchval(_ROAD["refuse"], payout_id, why, person)
     assert done is not None, "the payout is locked"
     _log.info("payout_refused", payout=str(payout_id), by=person, reason=why)

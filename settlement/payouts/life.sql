@@ -28,3 +28,9 @@ insert into settlement.payout_halt (reason, detail) values ($1, $2) on conflict 
 -- A person lets payouts move on.
 update settlement.payout_halt set lifted_at = clock_timestamp(), lifted_by = $1
  where lifted_at is null returning reason;
+
+-- name: gate_closed
+-- Whether payouts may have happened that the books do not know.
+select exists (select from settlement.payout_gate g where g.passed_at is null)
+    or (e.era > 1 and not exists (select from settlement.payout_gate g where g.era = e.era))
+  from (select max(x.era) as era from settlement.era x) as e;

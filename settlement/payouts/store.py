@@ -12,6 +12,7 @@ from solders.pubkey import Pubkey
 
 from settlement.db.pool import Tx
 from settlement.db.sql import load
+from settlement.errors import Unavailable
 from settlement.ledger.operations import AccountName
 from settlement.money import MicroUsdc
 from settlement.payouts.intent import DestinationKind, Intent
@@ -101,3 +102,13 @@ async def end_message(tx: Tx, message_id: int, how: Ended, *, now: datetime) -> 
     intents = tuple(intent for row in rows if (intent := intent_of(row)).payout_id in ids)
     await move_all(tx, (i for i in intents if i.state in BEFORE_ITS_END), PayoutEvent.EXPIRE)
     return intents
+
+
+class PastUnknown(Unavailable):
+    """The books came back from a backup, and what was paid meanwhile is not read yet."""
+
+
+async def require_known_past(tx: Tx, payout_id: UUID) -> None:
+    """Nothing is taken back that may have been paid already. Raises `PastUnknown`."""
+    if await tx.fetchval(_SQL["gate_closed"]):
+        raise PastUnknown(payout_id=str(payout_id))

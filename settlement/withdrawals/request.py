@@ -178,7 +178,8 @@ async def cancel(
 ) -> tuple[Withdrawal, list[Operation]]:
     """Take a withdrawal back before it has a number; the caller applies the operations.
 
-    Raises `UnknownWithdrawal` (also for somebody else's) or `TooLateToCancel`.
+    Raises `UnknownWithdrawal` (also for somebody else's), `TooLateToCancel`, or `PastUnknown` while
+    restored books may have forgotten that it was paid.
     """
     intent = await store.locked(tx, withdrawal_id)
     if intent is None or intent.kind is not PayoutKind.PAY:
@@ -190,6 +191,7 @@ async def cancel(
     if intent.state in WITH_NUMBER:
         raise TooLateToCancel(withdrawal_id=str(withdrawal_id), state=intent.state.value)
     after(intent.state, PayoutEvent.CANCEL)
+    await store.require_known_past(tx, withdrawal_id)
     done = await tx.fetchval(_SQL["cancel"], withdrawal_id, intent.state, reason)
     assert done is not None, "the payout is locked"
     return await status(tx, withdrawal_id), [Void(hold_id=withdrawal_id, reason=reason)]

@@ -12,7 +12,8 @@ from settlement.money import Lamports
 from settlement.payouts import decide
 from settlement.payouts.halt import lift
 from settlement.payouts.rounds import Round, Rounds
-from settlement.withdrawals import Withdrawal, WithdrawalStatus
+from settlement.payouts.store import PastUnknown
+from settlement.withdrawals import Withdrawal, WithdrawalStatus, cancel
 from tests.conftest import Database
 from tests.database.ledger_drills.test_restored import Restorable
 from tests.database.payouts.world import USDC, Operator, World, open_world
@@ -106,6 +107,33 @@ async def test_what_was_paid_after_the_backup_is_not_paid_again(books: Books) ->
     assert world.received(operator.wallet) == 30 * USDC
     async with reading(world.worker) as conn:
         assert await conn.fetchval("select count(*) from settlement.payout_halt") == 0
+
+
+async def test_what_may_have_been_paid_is_not_taken_back(books: Books) -> None:
+    """Cancelled or refused now, it would have been paid and given back."""
+    world = books.world
+    operator = await world.operator()
+    asked = await world.withdraw(operator, 30 * USDC)
+    await books.back_up()
+    await world.round()
+    await books.restore()
+    for closed in (False, True):  # before any worker has looked, and after
+        if closed:
+            assert (await books.rounds()).gate_closed
+        async with transaction(world.coordinator) as tx:
+            with pytest.raises(PastUnknown):
+                await cancel(tx, asked.withdrawal_id, owner_id=operator.provider_id, reason="tired")
+        async with transaction(world.finance) as tx:
+            with pytest.raises(PastUnknown):
+                await decide.refuse(tx, asked.withdrawal_id, by="Ada", reason="no")
+        async with transaction(world.coordinator) as tx:
+            with pytest.raises(asyncpg.PostgresError, match="the gate before numbers is closed"):
+                await tx.execute(
+                    "update settlement.payout set state = 'cancelled', cancel_reason = 'raw'"
+                )
+    assert await world.balance(f"host:{operator.provider_id}") == (100 * USDC, 30 * USDC)
+    await books.through_the_gate()
+    assert (await world.status(asked)).status is WithdrawalStatus.FINAL
 
 
 async def test_what_was_on_its_way_lands_before_the_gate_opens(books: Books) -> None:
