@@ -37,7 +37,7 @@ VOUCHER = Voucher(
 )
 REQUEST = UUID("0192f3a4-5b6c-7d8e-9f00-112233445566")
 Kind = TransactionKind
-MAKING = {"seen", "vouched", "assigned"}  # what all postings are made with
+MAKING = {"seen", "seen_as", "vouched", "assigned"}  # what all postings are made with
 
 # The worked entry of each event: what is debited and what is credited.
 WORKED: list[tuple[Post, TransactionKind, list[tuple[AccountName, AccountName]]]] = [

@@ -76,7 +76,7 @@ async def test_a_bad_response_is_refused_and_closed(market: Market) -> None:
             assert answer["type"] == "auth_failed", changes
             assert "close" in await agent.receive()
     _, profile = await market.call("GET", "/v1/host/profile", headers=operator.authorization)
-    assert profile["agent"] == {"paired": False, "connected": False, "models": []}
+    assert profile["agent"] == {"paired": False, "connected": False, "models": [], "running": 0}
 
 
 async def test_what_is_no_frame_is_refused(market: Market) -> None:

@@ -86,7 +86,8 @@ async def test_an_empty_offer_is_a_connected_agent(market: Market) -> None:
     _, profile = await market.call(
         "GET", "/v1/host/profile", headers=provider.operator.authorization
     )
-    assert profile["agent"] == {"paired": True, "connected": True, "models": []}
+    told = {"paired": True, "connected": True, "models": [], "running": 0}
+    assert profile["agent"] == told
 
 
 async def test_a_heartbeat_keeps_an_agent_and_silence_loses_it(
