@@ -205,9 +205,9 @@ def halts(
     """
     with told_plainly(as_json=as_json):
 
-        async def found(pool: Pool) -> Sequence[queue.Halt]:
+        async def found(pool: Pool) -> Sequence[halt.Halt]:
             async with reading(pool) as conn:
-                return await queue.halts(conn)
+                return await halt.open_halts(conn)
 
         rows = read_books(database_of(directory, database), found)
     if as_json:

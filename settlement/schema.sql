@@ -3630,15 +3630,23 @@ create trigger keep_gate before update on settlement.payout_gate
 create trigger nothing_lost before delete or truncate on settlement.payout_gate
   for each statement execute function settlement.refuse_change_v1();
 
+-- Whether payouts may have happened that the books do not know: a gate is closed, or this era, which
+-- a restore began, has passed none yet.
+create function settlement.payout_gate_closed_v1() returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select exists (select from settlement.payout_gate g where g.passed_at is null)
+      or (e.era > 1 and not exists (select from settlement.payout_gate g where g.era = e.era))
+    from (select max(x.era) as era from settlement.era x) as e
+$$;
+grant execute on function settlement.payout_gate_closed_v1()
+  to pod_coordinator, pod_settlement, pod_finance;
+
 -- Whoever numbers or takes back, in whatever version: not while the gate is closed. What was paid
 -- under a number that the books forgot would be paid, or given back, a second time.
 create function settlement.gate_before_numbers_v1() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-  v_era constant integer := (select max(e.era) from settlement.era e);
 begin
-  if exists (select from settlement.payout_gate g where g.passed_at is null)
-     or (v_era > 1 and not exists (select from settlement.payout_gate g where g.era = v_era)) then
+  if settlement.payout_gate_closed_v1() then
     raise exception 'payout %: the gate before numbers is closed', new.payout_id
       using errcode = 'PL010';
   end if;

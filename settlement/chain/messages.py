@@ -25,6 +25,7 @@ from settlement.money import Lamports
 # What the network takes: a packet of 1,280 bytes less its headers; so much computing at once.
 LARGEST_TRANSACTION_BYTES: Final = 1_232
 LARGEST_COMPUTE_UNIT_LIMIT: Final = 1_400_000
+ACCOUNT_COMPUTE_UNITS: Final = 60_000  # opening one: its address has to be searched for
 SIGNATURE_LAMPORTS: Final = 5_000
 _SIGNATURE_BYTES: Final = 64
 _MICROLAMPORTS: Final = 1_000_000

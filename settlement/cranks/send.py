@@ -15,7 +15,7 @@ import structlog
 from solders.pubkey import Pubkey
 
 from settlement.chain.answers import LatestBlockhash
-from settlement.chain.messages import Budget, Step, build
+from settlement.chain.messages import ACCOUNT_COMPUTE_UNITS, Budget, Step, build
 from settlement.chain.program import Deployment
 from settlement.chain.transport import RpcRefused, RpcUnavailable
 from settlement.clock import Clock
@@ -30,13 +30,12 @@ from settlement.payouts.refusals import refusal_text
 
 _SQL = load("settlement.cranks", "cranks.sql")
 _BATCH: Final = 50
-# Several times the program's budgets (program.md §9); opening an account searches addresses too.
+# Several times the program's budgets (program.md §9).
 _COMPUTE_UNITS: Final = {
     CrankKind.RELEASE: 20_000,
     CrankKind.EXECUTE_SEIZURE: 20_000,
     CrankKind.LAPSE: 10_000,
 }
-_ACCOUNT_COMPUTE_UNITS: Final = 60_000
 _LONGEST_DOUBLING: Final = 30
 _log = structlog.stdlib.get_logger()
 
@@ -101,7 +100,7 @@ async def _store_message(
 ) -> bool:
     units = _COMPUTE_UNITS[crank.kind]
     budget = Budget(
-        compute_unit_limit=units + (_ACCOUNT_COMPUTE_UNITS if verdict.creates_account else 0),
+        compute_unit_limit=units + (ACCOUNT_COMPUTE_UNITS if verdict.creates_account else 0),
         compute_unit_price_microlamports=road.policy.compute_unit_price_microlamports,
     )
     opens = recipient(crank.kind, crank.bond, deployment=road.deployment)

@@ -45,9 +45,7 @@ def rederive(
     if not _may_be(kind, bond):
         raise SigningRefused(Cause.MESSAGE, problem="by the books this bond is not there")
     budget, blockhash = read_budget(raw)
-    fee = budget.priority_fee_lamports
-    if fee > policy.largest_priority_fee_lamports:
-        raise SigningRefused(Cause.FEE, problem="the priority fee is too high", lamports=fee)
+    policy.bound_fee(budget)
     account_for = recipient(kind, bond, deployment=policy.deployment)
     opens = opens_first(raw)
     if opens and account_for is None:
@@ -127,8 +125,7 @@ async def _right_or_refused(
     try:
         return rederive(*found, policy=signer.policy, payer=signer.key.address)
     except Refused as error:
-        unsaid = SigningRefused(Cause.MESSAGE, problem=str(error))
-        refusal = error if isinstance(error, SigningRefused) else unsaid
+        refusal = SigningRefused.of(error)
         await tx.execute(_SQL["refuse"], crank_id, attempt, str(refusal))
     _log.error("crank_not_signed", crank=str(crank_id), attempt=attempt, reason=str(refusal))
     return refusal

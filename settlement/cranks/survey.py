@@ -29,9 +29,8 @@ from settlement.chain.tokens import NotATokenAccount, TokenState, token_account
 from settlement.cranks.step import BookedBond, CrankKind
 from settlement.errors import Unavailable
 from settlement.money import BlockHeight, Lamports
+from settlement.payouts.destinations import ACCOUNTS_OPENED_FOR_ONE_WALLET
 
-# A wallet that keeps closing its token account would harvest our rent.
-ACCOUNTS_OPENED_FOR_ONE_WALLET: Final = 2
 _TIME_AT: Final = 32
 _CLOCK_SIZE: Final = 40
 

@@ -16,6 +16,7 @@ from solders.pubkey import Pubkey
 
 from settlement.chain.layouts import BOND_SIZE
 from settlement.chain.messages import (
+    ACCOUNT_COMPUTE_UNITS,
     LARGEST_COMPUTE_UNIT_LIMIT,
     LARGEST_TRANSACTION_BYTES,
     SIGNATURE_LAMPORTS,
@@ -29,11 +30,10 @@ from settlement.money import Lamports
 from settlement.payouts.intent import Action, Intent, instruction, recipient
 from settlement.payouts.states import PayoutKind
 
-# Twice what the program's budgets are (program.md §9); opening an account searches addresses too.
+# Twice what the program's budgets are (program.md §9).
 _COMPUTE_UNITS: Final = {PayoutKind.PAY: 20_000, PayoutKind.FUND_BOND: 40_000}
 _SKIP_COMPUTE_UNITS: Final = 10_000
-_ACCOUNT_COMPUTE_UNITS: Final = 60_000
-LARGEST_PAYMENT_COMPUTE_UNITS: Final = _COMPUTE_UNITS[PayoutKind.PAY] + _ACCOUNT_COMPUTE_UNITS
+LARGEST_PAYMENT_COMPUTE_UNITS: Final = _COMPUTE_UNITS[PayoutKind.PAY] + ACCOUNT_COMPUTE_UNITS
 # What the network asks for an account that stays: for its bytes and 128 more.
 _RENT_LAMPORTS_PER_BYTE: Final = 6_960
 TOKEN_ACCOUNT_RENT_LAMPORTS: Final = Lamports((128 + 165) * _RENT_LAMPORTS_PER_BYTE)
@@ -62,7 +62,7 @@ class Member:
         """What it may use of the message's limit."""
         if self.action is Action.SKIP:
             return _SKIP_COMPUTE_UNITS
-        opening = _ACCOUNT_COMPUTE_UNITS if self.creates_account else 0
+        opening = ACCOUNT_COMPUTE_UNITS if self.creates_account else 0
         return _COMPUTE_UNITS[self.intent.kind] + opening
 
 

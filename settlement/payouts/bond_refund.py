@@ -21,6 +21,7 @@ from settlement.ledger import store as ledger
 from settlement.ledger.accounts import bond_pending
 from settlement.ledger.operations import AccountName, Code, Hold, HoldPurpose, Writer
 from settlement.money import MicroUsdc
+from settlement.payouts import store
 from settlement.payouts.intent import reference_of
 
 _SQL = load("settlement.payouts", "bond_refund.sql")
@@ -66,7 +67,7 @@ async def _request(
     tx: Tx, writer: Writer, provider_id: UUID, *, payout_id: UUID, clock: Clock
 ) -> BondRefund:
     account = bond_pending(provider_id)
-    await tx.execute(_SQL["one_at_a_time"], provider_id)
+    await store.one_at_a_time(tx, provider_id)
     before = await tx.fetchrow(_SQL["on_its_way"], provider_id, account)
     if before is not None:
         return BondRefund(

@@ -1,7 +1,3 @@
--- name: one_at_a_time
--- An operator's requests come one after the other: the same lock as withdrawals have.
-select pg_advisory_xact_lock(hashtextextended('podledger:withdrawals:' || $1::uuid::text, 0));
-
 -- name: on_its_way
 -- A refund of this operator that is not over.
 select payout_id, amount, destination from settlement.payout

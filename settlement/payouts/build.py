@@ -4,6 +4,7 @@ A message is stored before anybody can sign it. Judging reads the chain, so it i
 lock is taken; under the locks only what can have changed in the books is looked at again.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -30,7 +31,7 @@ from settlement.payouts.intent import Action, Intent, destination_account
 from settlement.payouts.priority import offer
 from settlement.payouts.road import Road
 from settlement.payouts.states import PayoutState
-from settlement.payouts.store import intent_of, want_skip
+from settlement.payouts.store import accounts_opened, intent_of, want_skip
 from settlement.payouts.survey import AccountReader, Till, Unpayable, judge
 
 _SQL = load("settlement.payouts", "messages.sql")
@@ -61,12 +62,12 @@ async def build_waiting(road: Road, till: Till, *, spendable: Lamports) -> Built
     """Build a message for every numbered payout that has none, as far as the lamports go."""
     async with reading(road.pool) as conn:
         rows = await conn.fetch(_SQL["to_build"], _AT_ONCE)
+        if not rows:
+            return Built()
         wallets = sorted({str(row["destination"]) for row in rows})
-        opened = await conn.fetch(_SQL["accounts_opened"], wallets) if rows else []
-    if not rows:
-        return Built()
+        opened = await accounts_opened(conn, wallets)
     waiting = [_waiting(row) for row in rows]
-    members = await _judged(road, waiting, till, {r["destination"]: r["opened"] for r in opened})
+    members = await _judged(road, waiting, till, opened)
     latest = await road.chain.latest_blockhash()
     shares = len(members) >= road.policy.batch_from
     made = batches(
@@ -114,7 +115,7 @@ def _waiting(row: asyncpg.Record) -> _Waiting:
 
 
 async def _judged(
-    road: Road, waiting: Sequence[_Waiting], till: Till, opened: Mapping[str, int]
+    road: Road, waiting: Sequence[_Waiting], till: Till, opened: Counter[str]
 ) -> list[Member]:
     """What is to be done for each; reasons to burn a number are found here."""
     known = await _known_accounts(road, [each.intent for each in waiting])
@@ -129,7 +130,7 @@ async def _judged(
                 intent,
                 deployment=road.deployment,
                 till=till,
-                opened=opened.get(str(intent.destination), 0),
+                opened=opened[str(intent.destination)],
             )
             reason = verdict.reason if isinstance(verdict, Unpayable) else None
             creates = not isinstance(verdict, Unpayable) and verdict.creates_account

@@ -22,9 +22,9 @@ from settlement.ledger import store as ledger
 from settlement.ledger.operations import Operation, Void, Writer
 from settlement.payouts import store
 from settlement.payouts.states import (
+    ON_THE_ROAD,
     WITH_NUMBER,
     PayoutEvent,
-    PayoutState,
     WrongPayoutState,
     after,
 )
@@ -135,7 +135,7 @@ async def burn(tx: Tx, payout_id: UUID, *, reason: str) -> None:
     intent = await store.locked(tx, payout_id)
     if intent is None:
         raise UnknownPayout(payout_id=str(payout_id))
-    if intent.state not in (PayoutState.NUMBERED, PayoutState.SIGNED, PayoutState.SENT):
+    if intent.state not in ON_THE_ROAD:
         raise WrongPayoutState(state=intent.state.value, event="burn")
     await store.want_skip(tx, intent, reason)
 

@@ -32,7 +32,6 @@ from settlement.payouts.road import Road
 from settlement.payouts.survey import Till
 
 _SQL = load("settlement.payouts", "gate.sql")
-_FIRST_ERA: Final = 1
 # So many blocks a blockhash lives; as many more, for a node that is that far back and tells us.
 BLOCKHASH_LIVES: Final = 150
 _MARGIN: Final = 150
@@ -48,14 +47,8 @@ class Gate:
     reason: str | None
     dead_above_height: int
     safe_slot: int | None
-    era_has_one: bool
+    closed: bool  # also while it only has to be, because of a restore
     next_sequence: int | None  # None: nothing was ever numbered
-
-    @property
-    def wanted(self) -> bool:
-        """Whether it is closed, or has to be because of a restore."""
-        restored = self.era > _FIRST_ERA and not self.era_has_one
-        return self.gate_id is not None or restored
 
 
 async def gate(conn: ReadConn) -> Gate:
@@ -68,7 +61,7 @@ async def gate(conn: ReadConn) -> Gate:
         reason=row["reason"],
         dead_above_height=row["dead_above_height"] or 0,
         safe_slot=row["safe_slot"],
-        era_has_one=row["era_has_one"],
+        closed=row["closed"],
         next_sequence=row["next_sequence"],
     )
 
@@ -84,9 +77,9 @@ async def stand_at_gate(road: Road, till: Till, found: Gate) -> str | None:
     """Why nothing may be numbered now; None when the gate is open. Takes it a step on."""
     unknown = await _unknown(road, till, found)
     if found.gate_id is None:
-        if not found.wanted and not unknown:
+        if not found.closed and not unknown:
             return None
-        return await _close(road, found, "restored" if found.wanted else "unknown numbers")
+        return await _close(road, found, "restored" if found.closed else "unknown numbers")
     if found.safe_slot is None:
         return await _blockhashes(road, found)
     behind = await _behind(road, found.safe_slot)

@@ -1,8 +1,8 @@
 -- name: state
--- The era of the books, the gate that is closed now if any, whether this era passed one, and the
+-- The era of the books, whether the gate is closed, the row of that if there is one yet, and the
 -- next number.
 select e.era, g.gate_id, g.reason, g.dead_above_height, g.safe_slot,
-       exists (select from settlement.payout_gate p where p.era = e.era) as era_has_one,
+       settlement.payout_gate_closed_v1() as closed,
        (select next_sequence from settlement.payout_counter) as next_sequence
   from (select max(era) as era from settlement.era) e
   left join settlement.payout_gate g on g.passed_at is null;

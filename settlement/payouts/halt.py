@@ -3,6 +3,10 @@
 Whatever finds the chain and the books apart may stop them; only a person lets them go on.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
 import structlog
 
 from settlement.db.pool import ReadConn, Tx
@@ -18,10 +22,23 @@ async def halt(tx: Tx, reason: str, detail: str = "") -> None:
     _log.error("payouts_halted", reason=reason, detail=detail)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Halt:
+    """Why no payout moves."""
+
+    reason: str
+    detail: str
+    raised_at: datetime
+
+
+async def open_halts(conn: ReadConn) -> Sequence[Halt]:
+    """Why payouts stand still, and since when; empty when they move."""
+    return [Halt(**row) for row in await conn.fetch(_SQL["open_halts"])]
+
+
 async def halted(conn: ReadConn) -> tuple[str, ...]:
-    """Why payouts stand still; empty when they move."""
-    rows = await conn.fetch(_SQL["open_halts"])
-    return tuple(f"{row['reason']}: {row['detail']}" for row in rows)
+    """The same in a line each."""
+    return tuple(f"{one.reason}: {one.detail}" for one in await open_halts(conn))
 
 
 async def lift(tx: Tx, *, by: str) -> tuple[str, ...]:

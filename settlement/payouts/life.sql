@@ -1,3 +1,7 @@
+-- name: one_at_a_time
+-- What one owner asks for comes one after the other, so that limits cannot be raced.
+select pg_advisory_xact_lock(hashtextextended('podledger:withdrawals:' || $1::uuid::text, 0));
+
 -- name: lock_payout
 -- One payout, locked: whoever changes its state holds this lock.
 select * from settlement.payout where payout_id = $1 for update;
@@ -31,6 +35,4 @@ update settlement.payout_halt set lifted_at = clock_timestamp(), lifted_by = $1
 
 -- name: gate_closed
 -- Whether payouts may have happened that the books do not know.
-select exists (select from settlement.payout_gate g where g.passed_at is null)
-    or (e.era > 1 and not exists (select from settlement.payout_gate g where g.era = e.era))
-  from (select max(x.era) as era from settlement.era x) as e;
+select settlement.payout_gate_closed_v1();

@@ -31,8 +31,15 @@ from settlement.money import MicroUsdc
 from settlement.payouts import store
 from settlement.payouts.halt import halt, halted
 from settlement.payouts.intent import Intent
-from settlement.payouts.states import FINAL, PayoutEvent, PayoutKind, PayoutState, after
-from settlement.payouts.store import BEFORE_ITS_END, intent_of
+from settlement.payouts.states import (
+    FINAL,
+    ON_THE_ROAD,
+    PayoutEvent,
+    PayoutKind,
+    PayoutState,
+    after,
+)
+from settlement.payouts.store import intent_of
 
 __all__ = [
     "BondFundingSeen",
@@ -152,7 +159,7 @@ async def _forgotten(tx: Tx, found: _Found | None, fact: PaymentSeen) -> Intent 
     promised = (intent.kind, intent.amount_microusdc, intent.code)
     if promised != (PayoutKind.PAY, fact.amount_microusdc, fact.code):
         return None
-    if intent.state in BEFORE_ITS_END:
+    if intent.state in ON_THE_ROAD:
         await store.want_skip(tx, intent, f"paid under number {fact.sequence}")
     if intent.state is PayoutState.CANCELLED and await _is_gone(tx, fact):
         return intent  # seen before: the same operations are replays in the books

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+from settlement.chain.messages import Budget
 from settlement.chain.program import Deployment
 from settlement.db.pool import Tx
 from settlement.db.sql import load
@@ -50,6 +51,11 @@ class SigningRefused(Refused):
         super().__init__(None, cause=cause.value, **details)
         self.cause = cause
 
+    @classmethod
+    def of(cls, error: Refused) -> "SigningRefused":
+        """The same refusal as one of the signer's."""
+        return error if isinstance(error, cls) else cls(Cause.MESSAGE, problem=str(error))
+
 
 @dataclass(frozen=True, kw_only=True)
 class SigningPolicy:
@@ -61,6 +67,12 @@ class SigningPolicy:
     largest_hour_microusdc: MicroUsdc = LARGEST_HOUR
     largest_day_microusdc: MicroUsdc = LARGEST_DAY
     most_openings_an_hour: int = MOST_OPENINGS_AN_HOUR  # token accounts whose rent we pay
+
+    def bound_fee(self, budget: Budget) -> None:
+        """Raises `SigningRefused` when a message offers more than it may for coming soon."""
+        fee = budget.priority_fee_lamports
+        if fee > self.largest_priority_fee_lamports:
+            raise SigningRefused(Cause.FEE, problem="the priority fee is too high", lamports=fee)
 
 
 @dataclass(frozen=True, kw_only=True)

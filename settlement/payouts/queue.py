@@ -81,15 +81,6 @@ class Story:
     messages: tuple[Message, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Halt:
-    """Why no payout moves."""
-
-    reason: str
-    detail: str
-    raised_at: datetime
-
-
 async def queued(pool: Pool, states: Sequence[PayoutState]) -> AsyncIterator[Queued]:
     """Payouts in these states, oldest first, page by page."""
     moment, last = _BEGINNING
@@ -115,11 +106,6 @@ async def story(conn: ReadConn, payout_id: UUID) -> Story:
         approvals=tuple(Approval(**each) for each in approvals),
         messages=tuple(_message(each) for each in messages),
     )
-
-
-async def halts(conn: ReadConn) -> Sequence[Halt]:
-    """Why payouts stand still; empty when they move."""
-    return [Halt(**row) for row in await conn.fetch(_SQL["halts"])]
 
 
 def _queued(row: asyncpg.Record) -> Queued:

@@ -31,8 +31,3 @@ select a.attempt, a.action, m.signature, m.built_at, m.sends, m.confirmed_at, m.
        m.problem, m.refusal
   from settlement.payout_attempt a join settlement.payout_message m using (message_id)
  where a.payout_id = $1 order by a.attempt desc limit $2;
-
--- name: halts
--- Why payouts stand still, and since when.
-select reason, detail, raised_at from settlement.payout_halt where lifted_at is null
- order by halt_id;

@@ -21,14 +21,13 @@ from settlement.payouts.payer import PayerPolicy, PayerWatch, Queue
 from settlement.payouts.road import Road
 from settlement.payouts.roles import sharing_keys
 from settlement.payouts.send import break_up, expire_dead, send_waiting
-from settlement.payouts.states import PayoutState
+from settlement.payouts.states import ON_THE_ROAD, PayoutState
 from settlement.payouts.survey import Till, read_till
 from settlement.payouts.watch import watch_sent
 from settlement.payouts.window import give_up_passed_by
 
 _SQL = load("settlement.payouts", "payouts.sql")
 _MESSAGES = load("settlement.payouts", "messages.sql")
-_ON_THE_ROAD = (PayoutState.NUMBERED, PayoutState.SIGNED, PayoutState.SENT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +61,13 @@ class _Books:
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do."""
-        busy = (PayoutState.REQUESTED, *_ON_THE_ROAD)
-        return not self.gate.wanted and not any(state in self.waiting for state in busy)
+        busy = (PayoutState.REQUESTED, *ON_THE_ROAD)
+        return not self.gate.closed and not any(state in self.waiting for state in busy)
 
     @property
     def underway(self) -> bool:
         """Whether any number is out."""
-        return any(state in self.waiting for state in _ON_THE_ROAD)
+        return any(state in self.waiting for state in ON_THE_ROAD)
 
 
 class Rounds:

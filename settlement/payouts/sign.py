@@ -81,9 +81,7 @@ def rederive(
     """The message that `raw` must be. Raises `SigningRefused` or `UnknownMessage`."""
     _still_wanted(members)
     budget, blockhash = read_budget(raw)
-    fee = budget.priority_fee_lamports
-    if fee > policy.largest_priority_fee_lamports:
-        raise SigningRefused(Cause.FEE, problem="the priority fee is too high", lamports=fee)
+    policy.bound_fee(budget)
     for member in members:
         opens = recipient(member.intent, member.action, policy.deployment)
         if member.creates_account and opens is None:
@@ -147,8 +145,7 @@ async def _admitted_or_refused(
     try:
         return await _admitted(tx, signer, found)
     except Refused as error:
-        unsaid = SigningRefused(Cause.MESSAGE, problem=str(error))
-        refusal = error if isinstance(error, SigningRefused) else unsaid
+        refusal = SigningRefused.of(error)
         await tx.execute(_SQL["refuse"], message_id, str(refusal))
     _log.error("payouts_not_signed", message=message_id, reason=str(refusal))
     return refusal

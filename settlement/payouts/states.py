@@ -7,10 +7,11 @@
         cancelled              cancelled
 
     numbered | signed | sent:  -paid->     paid       the number was used for this very payment
-    requested -paid-> paid             the books, restored from a backup, had forgotten its number
                                -skipped->  skipped    the number was burned: the money goes back
                                -number_lost-> requested   the chain used the number for something
                                                       else, so this payout can never use it
+    requested:                 -paid->     paid       the books, restored from a backup, had
+                                                      forgotten its number
 
 Only the indexer, seeing it finalized, makes `paid`, `skipped` and `number_lost`. `expire` means
 that a blockhash died, nothing about money: the same number is signed again, and the chain accepts
@@ -85,7 +86,8 @@ TRANSITIONS: Final[Mapping[tuple[PayoutState, PayoutEvent], PayoutState]] = {
     (_S.SENT, _E.SKIPPED): _S.SKIPPED,
     (_S.SENT, _E.NUMBER_LOST): _S.REQUESTED,
 }
-WITH_NUMBER: Final = frozenset({_S.NUMBERED, _S.SIGNED, _S.SENT, _S.PAID, _S.SKIPPED})
+ON_THE_ROAD: Final = (_S.NUMBERED, _S.SIGNED, _S.SENT)  # it has a number, and no end yet
+WITH_NUMBER: Final = frozenset({*ON_THE_ROAD, _S.PAID, _S.SKIPPED})
 FINAL: Final = frozenset({_S.PAID, _S.SKIPPED, _S.CANCELLED})
 
 

@@ -1,22 +1,27 @@
 """Payout rows as intents, and the one way their state changes."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
 from uuid import UUID
 
 import asyncpg
 from solders.pubkey import Pubkey
 
-from settlement.db.pool import Tx
+from settlement.db.pool import ReadConn, Tx
 from settlement.db.sql import load
 from settlement.errors import Unavailable
 from settlement.ledger.operations import AccountName
 from settlement.money import MicroUsdc
 from settlement.payouts.intent import DestinationKind, Intent
-from settlement.payouts.states import PayoutEvent, PayoutKind, PayoutState, after
+from settlement.payouts.states import (
+    ON_THE_ROAD,
+    PayoutEvent,
+    PayoutKind,
+    PayoutState,
+    after,
+)
 
 _SQL = load("settlement.payouts", "life.sql")
 _MESSAGES = load("settlement.payouts", "messages.sql")
@@ -30,9 +35,6 @@ class Ended(StrEnum):
     FAILED = "failed"  # it is final on chain, with an error: its fee is spent, nothing happened
     REFUSED = "refused"  # one that several share: the node or the signer said no to it
     BROKEN = "broken"  # it cannot happen any more: a number in it, or its payer, is gone
-
-
-BEFORE_ITS_END: Final = (PayoutState.NUMBERED, PayoutState.SIGNED, PayoutState.SENT)
 
 
 def intent_of(row: asyncpg.Record) -> Intent:
@@ -100,7 +102,7 @@ async def end_message(tx: Tx, message_id: int, how: Ended, *, now: datetime) -> 
         return ()
     ids = {row["payout_id"] for row in closed}
     intents = tuple(intent for row in rows if (intent := intent_of(row)).payout_id in ids)
-    await move_all(tx, (i for i in intents if i.state in BEFORE_ITS_END), PayoutEvent.EXPIRE)
+    await move_all(tx, (i for i in intents if i.state in ON_THE_ROAD), PayoutEvent.EXPIRE)
     return intents
 
 
@@ -112,3 +114,14 @@ async def require_known_past(tx: Tx, payout_id: UUID) -> None:
     """Nothing is taken back that may have been paid already. Raises `PastUnknown`."""
     if await tx.fetchval(_SQL["gate_closed"]):
         raise PastUnknown(payout_id=str(payout_id))
+
+
+async def one_at_a_time(tx: Tx, owner_id: UUID) -> None:
+    """Wait for whatever else this owner is asking for, until this transaction ends."""
+    await tx.execute(_SQL["one_at_a_time"], owner_id)
+
+
+async def accounts_opened(conn: ReadConn, wallets: Sequence[str]) -> Counter[str]:
+    """How often we have paid the rent of each wallet's token account."""
+    rows = await conn.fetch(_MESSAGES["accounts_opened"], wallets)
+    return Counter({row["destination"]: row["opened"] for row in rows})

@@ -156,7 +156,7 @@ async def request(
     """
     wanted = read_words(asked, deployment)
     found_kind = unchecked(wanted.destination) if kind is None else kind
-    await tx.execute(_SQL["one_at_a_time"], wanted.owner_id)
+    await store.one_at_a_time(tx, wanted.owner_id)
     found = await _same_again(tx, wanted, withdrawal_id)
     if found is not None:
         return found, []
@@ -217,7 +217,8 @@ async def _look_ahead(
     await _require(conn, wanted)
     if wanted.asked.user_id is not None:
         await _require_source(conn, wanted, tuple(DestinationKind), deployment)
-    return int(await conn.fetchval(_SQL["accounts_opened"], str(wanted.destination)))
+    wallet = str(wanted.destination)
+    return (await store.accounts_opened(conn, [wallet]))[wallet]
 
 
 async def _same_again(conn: ReadConn, wanted: Wanted, withdrawal_id: UUID) -> Withdrawal | None:

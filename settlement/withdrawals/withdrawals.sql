@@ -1,7 +1,3 @@
--- name: one_at_a_time
--- Requests of one owner come one after the other, so that limits cannot be raced.
-select pg_advisory_xact_lock(hashtextextended('podledger:withdrawals:' || $1::uuid::text, 0));
-
 -- name: by_key
 -- The withdrawal an owner asked for under an idempotency key, or under its id.
 select payout_id from settlement.payout
@@ -30,13 +26,6 @@ select exists (
     join settlement.transfer t on t.credit = a.account_id
     join settlement.txn x using (txn_id)
    where a.name = $1 and x.kind = 'deposit_credited' and x.meta ->> 'source' = any ($2::text[]));
-
--- name: accounts_opened
--- How often we have paid the rent of this wallet's token account.
-select count(*) from settlement.payout p
- where p.destination = $1 and p.state = 'paid' and exists (
-    select from settlement.payout_attempt a join settlement.payout_message m using (message_id)
-     where a.payout_id = p.payout_id and a.creates_account and m.sends > 0);
 
 -- name: add_withdrawal
 -- A withdrawal that was asked for; its hold is placed in the same transaction.

@@ -40,13 +40,14 @@ CALLABLE = {
     "settlement.fold_charge_day_v1": ("pod_settlement",),
     "settlement.keep_archived_nodes_v1": ("pod_settlement",),
     "settlement.archive_charge_day_v1": ("pod_settlement",),
+    "settlement.payout_gate_closed_v1": ("pod_coordinator", "pod_settlement", "pod_finance"),
     "settlement.lift_crediting_stop_v1": ("pod_indexer", "pod_finance"),
     "indexer.close_stop_incident_v1": ("pod_indexer", "pod_finance"),
 }
 # What the owner's own functions call with the owner's rights, and nobody else.
 WITHIN = {"settlement.make_charge_day_v1"}
 # What only reads, with the caller's own rights.
-READS = {"settlement.batch_of_row_v1"}
+READS = {"settlement.batch_of_row_v1", "settlement.payout_gate_closed_v1"}
 # Every table whose rows are never changed, and every one whose rows are never lost.
 GUARDED = """
 select distinct c.oid::regclass::text, t.tgname, a.attname
