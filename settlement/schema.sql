@@ -3639,7 +3639,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     from (select max(x.era) as era from settlement.era x) as e
 $$;
 grant execute on function settlement.payout_gate_closed_v1()
-  to pod_coordinator, pod_settlement, pod_finance;
+  to pod_coordinator, pod_indexer, pod_settlement, pod_signer, pod_finance;
 
 -- Whoever numbers or takes back, in whatever version: not while the gate is closed. What was paid
 -- under a number that the books forgot would be paid, or given back, a second time.

@@ -40,7 +40,7 @@ CALLABLE = {
     "settlement.fold_charge_day_v1": ("pod_settlement",),
     "settlement.keep_archived_nodes_v1": ("pod_settlement",),
     "settlement.archive_charge_day_v1": ("pod_settlement",),
-    "settlement.payout_gate_closed_v1": ("pod_coordinator", "pod_settlement", "pod_finance"),
+    "settlement.payout_gate_closed_v1": ROLES,
     "settlement.lift_crediting_stop_v1": ("pod_indexer", "pod_finance"),
     "indexer.close_stop_incident_v1": ("pod_indexer", "pod_finance"),
 }
